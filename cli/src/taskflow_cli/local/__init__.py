@@ -1,0 +1,1 @@
+"""Everything on one machine: servers from wheels, and our own processes, started and watched."""

@@ -1,0 +1,67 @@
+"""Leadership by a row with an expiry, on PostgreSQL's clock.
+
+A row and not an advisory lock: a frozen or cut-off leader keeps an advisory lock for as long as its
+connection seems alive, but a lease runs out. `term` grows with each new holder.
+"""
+
+import time
+from collections.abc import Callable
+
+from taskflow_core.db.link import Link
+
+# acquire: take a free or expired lease, or renew my own; no row: somebody else holds it
+_ACQUIRE = """
+insert into leases as l (name, holder, term, expires_at)
+values ($1::text, $2::text, 1, now() + make_interval(secs => $3::float8))
+on conflict (name) do update
+   set holder = excluded.holder,
+       term = l.term + case when l.holder = excluded.holder then 0 else 1 end,
+       expires_at = excluded.expires_at
+ where l.holder = excluded.holder or l.expires_at < now()
+returning term
+"""
+# release: let another take over at once
+_RELEASE = "update leases set expires_at = now() where name = $1::text and holder = $2::text"
+
+
+class LeaseHolder:
+    """One candidate for a named lease.
+
+    `ttl_s` is counted here from *before* the renewal was sent, by the monotonic clock, so that the
+    holder stops believing in its lease no later than the database does.
+    """
+
+    def __init__(
+        self,
+        link: Link,
+        name: str,
+        holder: str,
+        *,
+        ttl_s: float = 10.0,
+        clock: Callable[[], float] = time.monotonic,
+    ) -> None:
+        self._link, self._name, self._holder = link, name, holder
+        self._ttl_s, self._clock = ttl_s, clock
+        self._until = float("-inf")
+        self.term: int | None = None
+
+    @property
+    def leads(self) -> bool:
+        """Whether the lease is surely still ours."""
+        return self._clock() < self._until
+
+    async def acquire(self) -> bool:
+        """Take or renew the lease; tell whether it is ours now."""
+        asked = self._clock()
+        rows = await self._link.fetch(_ACQUIRE, self._name, self._holder, self._ttl_s)
+        if rows:
+            self.term, self._until = rows[0][0], asked + self._ttl_s
+        else:
+            self.term, self._until = None, float("-inf")
+        return self.leads
+
+    async def release(self) -> None:
+        """Give the lease back, if it is ours."""
+        if self.term is not None:
+            self.term, self._until = None, float("-inf")
+            await self._link.fetch(_RELEASE, self._name, self._holder)

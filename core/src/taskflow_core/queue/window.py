@@ -1,0 +1,143 @@
+"""The ready window of a flow: three short Redis lists that say which tasks workers should look at.
+
+Nothing here is a promise. An entry may be lost or stand twice: a lost one is found by the audit and
+published again, a duplicate meets a row that is no longer waiting and is dropped. That is why plain
+lists do, and nothing is acknowledged.
+"""
+
+import time
+from collections.abc import Sequence
+from itertools import batched
+from typing import Any, NamedTuple
+from uuid import UUID
+
+from redis.asyncio import Redis
+
+from taskflow_core.queue import keys
+from taskflow_core.tasks.states import Priority
+
+WINDOW_MAX = 5_000  # entries of one flow's window, whatever its backlog
+BUCKET_S = 2  # width of one bucket of arrivals
+ARRIVALS_S = 600  # for how long arrivals are remembered
+_UUID_CHARS = 36
+_CHUNK = 1_000  # entries in one call of the script; Lua's stack holds about 8,000
+
+# publish: append entries and count arrivals, in one step; returns the window's length.
+# KEYS high, medium, low, arrivals. ARGV arrivals, bucket, buckets kept, seconds kept,
+# number of high and of medium entries, then the entries in the order of the lists.
+_PUBLISH = """
+local arrived = tonumber(ARGV[1])
+if arrived > 0 then
+  local bucket = tonumber(ARGV[2])
+  if redis.call('HINCRBY', KEYS[4], bucket, arrived) == arrived then
+    local kept = tonumber(ARGV[3])
+    for _, field in ipairs(redis.call('HKEYS', KEYS[4])) do
+      if tonumber(field) <= bucket - kept then redis.call('HDEL', KEYS[4], field) end
+    end
+  end
+  redis.call('EXPIRE', KEYS[4], ARGV[4])
+end
+local first = 7
+local ends = {6 + ARGV[5], 6 + ARGV[5] + ARGV[6], #ARGV}
+local length = 0
+for list = 1, 3 do
+  if ends[list] >= first then
+    length = length + redis.call('RPUSH', KEYS[list], unpack(ARGV, first, ends[list]))
+  else
+    length = length + redis.call('LLEN', KEYS[list])
+  end
+  first = ends[list] + 1
+end
+return length
+"""
+
+
+class Entry(NamedTuple):
+    """One task in a window."""
+
+    task_id: UUID | str
+    priority: Priority | int
+    attempt: int = 0
+
+
+def task_id_of(entry: str) -> str:
+    """Return the task id (canonical text) of an entry as it stands in the list."""
+    return entry[:_UUID_CHARS]
+
+
+def bucket_of(unix_s: float) -> int:
+    """Return the number of the arrivals bucket in which a moment falls."""
+    return int(unix_s // BUCKET_S)
+
+
+class Window:
+    """Reads and writes windows. Raises `redis.RedisError` when Redis is away."""
+
+    def __init__(self, redis: Redis) -> None:
+        self._redis = redis
+        self._publish = redis.register_script(_PUBLISH)
+
+    async def publish(self, flow: str, entries: Sequence[Entry], *, arrivals: int = 0) -> int:
+        """Append entries, count `arrivals` new tasks, and return how long the window is now."""
+        length = 0
+        # an empty publish still counts arrivals
+        for chunk in batched(entries, _CHUNK) if entries else [()]:
+            length = await self._publish_chunk(flow, chunk, arrivals)
+            arrivals = 0
+        return length
+
+    async def length(self, flow: str) -> int:
+        """Return how many entries the window of `flow` holds."""
+        async with self._redis.pipeline(transaction=False) as pipe:
+            for key in keys.ready(flow):
+                pipe.llen(key)
+            return sum(await pipe.execute())
+
+    async def task_ids(self, flow: str) -> set[str]:
+        """Return the ids of all tasks that stand in the window of `flow`."""
+        async with self._redis.pipeline(transaction=False) as pipe:
+            for key in keys.ready(flow):
+                pipe.lrange(key, 0, -1)
+            return {task_id_of(entry) for listed in await pipe.execute() for entry in listed}
+
+    async def pop(self, flow: str, count: int, *, wait_s: float) -> list[str]:
+        """Take up to `count` task ids of the highest priority that has any; wait up to `wait_s`.
+
+        High comes strictly before medium before low: ageing happens where the window is filled.
+        """
+        popped: Any = await self._redis.blmpop(
+            wait_s, len(keys.ready(flow)), *keys.ready(flow), direction="LEFT", count=count
+        )
+        return [task_id_of(entry) for entry in popped[1]] if popped else []
+
+    async def put_back(self, flow: str, entries: Sequence[Entry]) -> None:
+        """Put entries at the front: popped, but not to be run here after all."""
+        async with self._redis.pipeline(transaction=False) as pipe:
+            for entry in reversed(entries):
+                pipe.lpush(keys.ready_of(flow, Priority(entry.priority)), _text(entry))
+            await pipe.execute()
+
+    async def _publish_chunk(self, flow: str, chunk: Sequence[Entry], arrivals: int) -> int:
+        by_priority: list[list[str]] = [[], [], []]
+        for entry in chunk:
+            by_priority[entry.priority].append(_text(entry))
+        high, medium, low = by_priority
+        length: int = await self._publish(
+            keys=[*keys.ready(flow), keys.arrivals(flow)],
+            args=[
+                arrivals,
+                bucket_of(time.time()),
+                ARRIVALS_S // BUCKET_S,
+                ARRIVALS_S + BUCKET_S,
+                len(high),
+                len(medium),
+                *high,
+                *medium,
+                *low,
+            ],
+        )
+        return length
+
+
+def _text(entry: Entry) -> str:
+    return f"{entry.task_id}:{entry.attempt}:{int(time.time() * 1000)}"
