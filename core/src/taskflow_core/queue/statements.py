@@ -1,7 +1,8 @@
 """The statements of the queue protocol, each with its name and what it is for.
 
 Parameters are `$n`; arrays come as one literal (`taskflow_core.db.link.array`), JSON as one text: one
-string to send instead of a thousand objects to adapt. Clocks are PostgreSQL's throughout. Whoever
+string to send instead of a thousand objects to adapt. `worker + 0` keeps the planner off `ix_tasks_running`
+where the primary key is the way: a drain fills that index with dead entries. Clocks are PostgreSQL's throughout. Whoever
 changes a task's state writes the event in the same statement.
 """
 
@@ -86,7 +87,7 @@ ADOPT = """
 select i.n, t.attempt, t.max_attempts, t.handler, t.payload::text, t.timeout_s, t.traceparent,
        extract(epoch from t.started_at - t.run_at)::float8
   from unnest($2::text::uuid[]) with ordinality i (id, n) join tasks t on t.id = i.id
- where t.worker = $1::bigint
+ where t.worker + 0 = $1::bigint
 """
 
 # complete: end attempts, fenced by (id, attempt, session); returns the ordinals of those that were
@@ -120,7 +121,7 @@ with d as (
                             then null else now() end,
          updated_at = now(), version = t.version + 1
     from d
-   where t.id = d.id and t.attempt = d.attempt and t.worker = $1::bigint
+   where t.id = d.id and t.attempt = d.attempt and t.worker + 0 = $1::bigint
   returning d.n, t.id, d.attempt, t.status, d.outcome, t.error, t.traceparent
 ), e as (
   insert into task_events (task_id, type, attempt, actor, data, traceparent)
@@ -142,7 +143,7 @@ PROGRESS = """
 update tasks t set progress = d.body, updated_at = now()
   from rows from (unnest($2::text::uuid[]), unnest($3::text::int[]),
                   jsonb_array_elements($4::text::jsonb)) d (id, attempt, body)
- where t.id = d.id and t.attempt = d.attempt and t.worker = $1::bigint
+ where t.id = d.id and t.attempt = d.attempt and t.worker + 0 = $1::bigint
 """
 
 # ---- the dispatcher -------------------------------------------------------------------------------
