@@ -260,6 +260,11 @@ class WorkerSettings(_Settings):
         validation_alias=_named("TASKFLOW_METRICS_PORT"),
         description="Port of `/metrics` and `/livez`; none by default.",
     )
+    metrics_host: str = Field(
+        "127.0.0.1",
+        validation_alias=_named("TASKFLOW_HOST"),
+        description="Address on which `/metrics` and `/livez` listen.",
+    )
     http_allow_private: bool = Field(
         False,
         validation_alias=_named("TASKFLOW_HTTP_ALLOW_PRIVATE"),
@@ -288,6 +293,11 @@ class DispatcherSettings(_Settings):
         le=65_535,
         validation_alias=_named("TASKFLOW_METRICS_PORT"),
         description="Port of `/metrics` and `/livez`; none by default.",
+    )
+    metrics_host: str = Field(
+        "127.0.0.1",
+        validation_alias=_named("TASKFLOW_HOST"),
+        description="Address on which `/metrics` and `/livez` listen.",
     )
 
 
