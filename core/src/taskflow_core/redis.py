@@ -16,6 +16,7 @@ def connect(settings: RedisSettings, *, blocking_s: float = 0.0) -> Redis:
     client: Redis = Redis.from_url(
         settings.url.get_secret_value(),
         decode_responses=True,
+        encoding_errors="replace",  # bytes that are no text must not stop whoever reads them
         socket_connect_timeout=settings.timeout_s,
         socket_timeout=settings.timeout_s + blocking_s,
         retry=Retry(NoBackoff(), 1),

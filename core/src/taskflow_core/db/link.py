@@ -1,6 +1,7 @@
 """A connection that comes back: for loops that must outlive any restart of PostgreSQL."""
 
 import asyncio
+import time
 from collections.abc import Callable
 
 import psycopg
@@ -14,7 +15,15 @@ _log = structlog.get_logger(__name__)
 
 # After a killed backend a driver raises more than its connection errors, so the question is turned
 # round: what the statement itself did wrong is final, everything else is tried again.
-FINAL_ERRORS = (psycopg.DataError, psycopg.IntegrityError, psycopg.ProgrammingError)
+FINAL_ERRORS = (
+    psycopg.DataError,
+    psycopg.IntegrityError,
+    psycopg.ProgrammingError,
+    # class 54, "program limit exceeded": psycopg files these under OperationalError, but JSON that is
+    # nested too deeply today is nested too deeply for ever
+    psycopg.errors.ProgramLimitExceeded,
+    psycopg.errors.StatementTooComplex,
+)
 _RETRY_PAUSE_S = 0.25
 
 
@@ -29,6 +38,7 @@ class Link:
         self._application_name = application_name
         self._connection: AsyncConnection[Row] | None = None
         self._lock = asyncio.Lock()
+        self._lost_at: float | None = None
 
     async def fetch(
         self, sql: str, *parameters: object, lost: Callable[[], None] | None = None
@@ -36,7 +46,7 @@ class Link:
         """Run one statement with `$1` placeholders and return its rows, however long that takes.
 
         `lost` is called each time an answer was lost: the statement may or may not have been done.
-        Raises `psycopg.DataError`, `IntegrityError` or `ProgrammingError`: those are final.
+        Raises one of `FINAL_ERRORS`: what the statement itself did wrong.
         """
         async with self._lock:
             while True:
@@ -44,9 +54,7 @@ class Link:
                 try:
                     connection = self._connection or await self._connect()
                     sent = True
-                    cursor = AsyncRawCursor(connection)
-                    await cursor.execute(sql, parameters, binary=True)
-                    return await cursor.fetchall() if cursor.description else []
+                    return await self._ask(connection, sql, parameters)
                 except FINAL_ERRORS:
                     raise
                 except asyncio.CancelledError:
@@ -54,7 +62,7 @@ class Link:
                     await self._drop()
                     raise
                 except Exception as error:  # noqa: BLE001 - see FINAL_ERRORS
-                    _log.warning("database.lost", error=type(error).__name__)
+                    self._note_loss(error)
                     await self._drop()
                     if sent and lost is not None:
                         lost()
@@ -63,6 +71,23 @@ class Link:
     async def close(self) -> None:
         """Close the connection; the next `fetch` would open another."""
         await self._drop()
+
+    async def _ask(
+        self, connection: AsyncConnection[Row], sql: str, parameters: tuple[object, ...]
+    ) -> list[Row]:
+        cursor = AsyncRawCursor(connection)
+        await cursor.execute(sql, parameters, binary=True)
+        rows = await cursor.fetchall() if cursor.description else []
+        if self._lost_at is not None:
+            _log.info("database.back", after_s=round(time.monotonic() - self._lost_at, 3))
+            self._lost_at = None
+        return rows
+
+    def _note_loss(self, error: Exception) -> None:
+        """Log the first loss only: an outage of a minute is one fact, not 240."""
+        if self._lost_at is None:
+            self._lost_at = time.monotonic()
+            _log.warning("database.lost", error=type(error).__name__)
 
     async def _connect(self) -> AsyncConnection[Row]:
         self._connection = await AsyncConnection.connect(

@@ -1,9 +1,10 @@
 """The statements of the queue protocol, each with its name and what it is for.
 
 Parameters are `$n`; arrays come as one literal (`taskflow_core.db.link.array`), JSON as one text: one
-string to send instead of a thousand objects to adapt. `worker + 0` keeps the planner off `ix_tasks_running`
-where the primary key is the way: a drain fills that index with dead entries. Clocks are PostgreSQL's throughout. Whoever
-changes a task's state writes the event in the same statement.
+string to send instead of a thousand objects to adapt. `worker + 0` keeps the planner off
+`ix_tasks_running` where the primary key is the way: a drain fills that index with dead entries.
+Clocks are PostgreSQL's throughout. Whoever changes a task's state writes the event in the same
+statement.
 """
 
 from taskflow_core.tasks.retry import DEFAULT_MAX_ATTEMPTS

@@ -60,6 +60,18 @@ class Entry(NamedTuple):
     attempt: int = 0
 
 
+class Popped(NamedTuple):
+    """Entries as they stood at the front of one list of a window."""
+
+    key: str
+    entries: list[str]
+
+    @property
+    def task_ids(self) -> list[str]:
+        """The ids in the order of the entries; whatever stands there, if an entry is garbage."""
+        return [task_id_of(entry) for entry in self.entries]
+
+
 def task_id_of(entry: str) -> str:
     """Return the task id (canonical text) of an entry as it stands in the list."""
     return entry[:_UUID_CHARS]
@@ -100,22 +112,19 @@ class Window:
                 pipe.lrange(key, 0, -1)
             return {task_id_of(entry) for listed in await pipe.execute() for entry in listed}
 
-    async def pop(self, flow: str, count: int, *, wait_s: float) -> list[str]:
-        """Take up to `count` task ids of the highest priority that has any; wait up to `wait_s`.
+    async def pop(self, flow: str, count: int, *, wait_s: float) -> Popped | None:
+        """Take up to `count` entries of the highest priority that has any; wait up to `wait_s`.
 
         High comes strictly before medium before low: ageing happens where the window is filled.
         """
         popped: Any = await self._redis.blmpop(
             wait_s, len(keys.ready(flow)), *keys.ready(flow), direction="LEFT", count=count
         )
-        return [task_id_of(entry) for entry in popped[1]] if popped else []
+        return Popped(*popped) if popped else None
 
-    async def put_back(self, flow: str, entries: Sequence[Entry]) -> None:
-        """Put entries at the front: popped, but not to be run here after all."""
-        async with self._redis.pipeline(transaction=False) as pipe:
-            for entry in reversed(entries):
-                pipe.lpush(keys.ready_of(flow, Priority(entry.priority)), _text(entry))
-            await pipe.execute()
+    async def put_back(self, popped: Popped) -> None:
+        """Put entries back where they came from: popped, but not to be run here after all."""
+        await self._redis.lpush(popped.key, *reversed(popped.entries))
 
     async def _publish_chunk(self, flow: str, chunk: Sequence[Entry], arrivals: int) -> int:
         by_priority: list[list[str]] = [[], [], []]
