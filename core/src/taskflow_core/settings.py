@@ -5,20 +5,30 @@ is generated from these classes; a field's description is its documentation.
 """
 
 import base64
-import binascii
-from ipaddress import IPv4Network, IPv6Network
+import re
+from ipaddress import IPv4Network, IPv6Network, ip_network
 from typing import Annotated, Literal, Self
 
 from pydantic import AliasChoices, BaseModel, Field, SecretStr, field_validator, model_validator
 from pydantic_settings import BaseSettings, NoDecode, SettingsConfigDict
 
 MIN_KEY_BYTES = 32  # RFC 7518 §3.2: an HS256 key has at least the size of the hash
+# 32 random bytes hold 30 different ones on average; fewer than this many means somebody typed the key
+_MIN_DIFFERENT_BYTES = 16
+_ORIGIN = re.compile(r"https?://[^/?#@*\s]+")  # as browsers send it: RFC 6454 §6.2
+_MAKE_A_KEY = "make one with: python3 -c 'import secrets; print(secrets.token_urlsafe(32))'"
 
 
 class _Settings(BaseSettings):
-    """Common behaviour: frozen, and unknown variables are somebody else's."""
+    """Common behaviour: frozen, finite, errors without values; other variables are not ours."""
 
-    model_config = SettingsConfigDict(frozen=True, extra="ignore", env_ignore_empty=True)
+    model_config = SettingsConfigDict(
+        frozen=True,
+        extra="ignore",
+        env_ignore_empty=True,
+        allow_inf_nan=False,
+        hide_input_in_errors=True,  # else an error about a URL or a key quotes it
+    )
 
 
 def _named(variable: str) -> AliasChoices:
@@ -74,16 +84,25 @@ class RedisSettings(_Settings):
         description="Longest wait for one answer, seconds.",
     )
 
+    @field_validator("url")
+    @classmethod
+    def _is_redis(cls, url: SecretStr) -> SecretStr:
+        if not url.get_secret_value().startswith(("redis://", "rediss://", "unix://")):
+            raise ValueError("must start with redis://, rediss:// or unix://")
+        return url
 
-class SigningKey(BaseModel, frozen=True):
+
+class SigningKey(BaseModel, frozen=True, hide_input_in_errors=True):
     """A named HS256 key; two or more live at once while keys rotate."""
 
     kid: str
     secret: SecretStr
 
     def material(self) -> bytes:
-        """Return the key's bytes."""
-        return base64.urlsafe_b64decode(self.secret.get_secret_value() + "==")
+        """Return the key's bytes. Raises `ValueError` if it is not base64url."""
+        text = self.secret.get_secret_value().rstrip("=")
+        padded = text + "=" * (-len(text) % 4)
+        return base64.b64decode(padded, altchars=b"-_", validate=True)
 
 
 class AuthSettings(_Settings):
@@ -168,15 +187,20 @@ class AuthSettings(_Settings):
         for key in self.jwt_keys:
             try:
                 material = key.material()
-            except (binascii.Error, ValueError):
+            except ValueError:
                 raise ValueError(f"TASKFLOW_JWT_KEYS: key {key.kid} is not base64url") from None
             if len(material) < MIN_KEY_BYTES:
                 raise ValueError(
                     f"TASKFLOW_JWT_KEYS: key {key.kid} has {len(material)} bytes,"
-                    f" {MIN_KEY_BYTES} are needed; make one with:"
-                    " python3 -c 'import secrets; print(secrets.token_urlsafe(32))'"
+                    f" {MIN_KEY_BYTES} are needed; {_MAKE_A_KEY}"
                 )
+            if len(set(material)) < _MIN_DIFFERENT_BYTES:
+                raise ValueError(f"TASKFLOW_JWT_KEYS: key {key.kid} is not random; {_MAKE_A_KEY}")
         return self
+
+
+def _parts(value: str) -> tuple[str, ...]:
+    return tuple(part.strip() for part in value.split(",") if part.strip())
 
 
 class HttpSettings(_Settings):
@@ -217,12 +241,31 @@ class HttpSettings(_Settings):
         description="Longest wait for open requests after SIGTERM, seconds.",
     )
 
-    @field_validator("trusted_proxies", "cors_origins", mode="before")
+    @field_validator("trusted_proxies", mode="before")
     @classmethod
-    def _split(cls, value: object) -> object:
-        if isinstance(value, str):
-            return tuple(part.strip() for part in value.split(",") if part.strip())
-        return value
+    def _networks(cls, value: object) -> object:
+        if not isinstance(value, str):
+            return value
+        try:
+            return tuple(ip_network(part) for part in _parts(value))
+        except ValueError:
+            raise ValueError(
+                "must be networks such as 10.0.0.0/8, fd00::/8 or single addresses,"
+                " separated by commas; bits after the prefix must be zero"
+            ) from None
+
+    @field_validator("cors_origins", mode="before")
+    @classmethod
+    def _origins(cls, value: object) -> object:
+        if not isinstance(value, str):
+            return value
+        origins = _parts(value)
+        if not all(map(_ORIGIN.fullmatch, origins)):
+            raise ValueError(
+                "must be origins such as https://app.example.com, separated by commas, without"
+                " path; `*` is not accepted"
+            )
+        return origins
 
 
 class WorkerSettings(_Settings):
