@@ -7,31 +7,21 @@ from collections.abc import Callable
 import psycopg
 import structlog
 from psycopg import AsyncConnection, AsyncRawCursor
+from psycopg.pq import TransactionStatus
 
-from taskflow_core.db.database import Row
+from taskflow_core.db.database import FINAL_ERRORS, Row
 from taskflow_core.settings import DatabaseSettings
+
+__all__ = ["FINAL_ERRORS", "Link", "array"]
 
 _log = structlog.get_logger(__name__)
 
-# After a killed backend a driver raises more than its connection errors, so the question is turned
-# round: what the statement itself did wrong is final, everything else is tried again.
-FINAL_ERRORS = (
-    psycopg.DataError,
-    psycopg.IntegrityError,
-    psycopg.ProgrammingError,
-    # class 54, "program limit exceeded": psycopg files these under OperationalError, but JSON that is
-    # nested too deeply today is nested too deeply for ever
-    psycopg.errors.ProgramLimitExceeded,
-    psycopg.errors.StatementTooComplex,
-)
 _RETRY_PAUSE_S = 0.25
+_ONCE_WITHIN_S = 30.0
 
 
 class Link:
-    """One connection to PostgreSQL whose `fetch` repeats the statement until it was answered.
-
-    Only for statements that may be repeated: fenced updates, reads, and claims followed by adoption.
-    """
+    """One connection to PostgreSQL, opened at the first statement and again whenever it was lost."""
 
     def __init__(self, settings: DatabaseSettings, *, application_name: str) -> None:
         self._conninfo = settings.url.get_secret_value()
@@ -45,8 +35,10 @@ class Link:
     ) -> list[Row]:
         """Run one statement with `$1` placeholders and return its rows, however long that takes.
 
-        `lost` is called each time an answer was lost: the statement may or may not have been done.
-        Raises one of `FINAL_ERRORS`: what the statement itself did wrong.
+        Only for statements that may be repeated, and as well be done after an outage of an hour: fenced
+        updates, reads, and claims followed by adoption. `lost` is called each time an answer was
+        lost: the statement may or may not have been done. Raises what the statement itself did wrong:
+        one of `FINAL_ERRORS`, or `ValueError` for a parameter that cannot be sent.
         """
         async with self._lock:
             while True:
@@ -55,18 +47,37 @@ class Link:
                     connection = self._connection or await self._connect()
                     sent = True
                     return await self._ask(connection, sql, parameters)
-                except FINAL_ERRORS:
-                    raise
                 except asyncio.CancelledError:
                     # the connection may be in the middle of an answer
                     await self._drop()
                     raise
-                except Exception as error:  # noqa: BLE001 - see FINAL_ERRORS
+                # After a killed backend a driver raises more than its connection errors, so the
+                # question is turned round: what is not final is tried again.
+                except Exception as error:
+                    if self._is_final(error):
+                        raise
                     self._note_loss(error)
                     await self._drop()
                     if sent and lost is not None:
                         lost()
                     await asyncio.sleep(_RETRY_PAUSE_S)
+
+    async def fetch_once(
+        self, sql: str, *parameters: object, within_s: float = _ONCE_WITHIN_S
+    ) -> list[Row]:
+        """Run one statement now or not at all, and return its rows.
+
+        For what would be wrong later: a leader that waits for PostgreSQL to come back is none any more.
+        Raises as `fetch` does, and when PostgreSQL is away `psycopg.Error`, `OSError` or, after
+        `within_s` seconds, `TimeoutError`: then the statement may or may not have been done.
+        """
+        async with asyncio.timeout(within_s), self._lock:
+            try:
+                return await self._ask(self._connection or await self._connect(), sql, parameters)
+            except BaseException as error:
+                if not self._is_final(error):
+                    await self._drop()
+                raise
 
     async def close(self) -> None:
         """Close the connection; the next `fetch` would open another."""
@@ -82,6 +93,20 @@ class Link:
             _log.info("database.back", after_s=round(time.monotonic() - self._lost_at, 3))
             self._lost_at = None
         return rows
+
+    def _is_final(self, error: BaseException) -> bool:
+        """Tell whether the statement was wrong, and not the connection."""
+        if isinstance(error, FINAL_ERRORS):
+            return True
+        if isinstance(error, (psycopg.Error, OSError, asyncio.CancelledError)):
+            return False
+        # a parameter that cannot be encoded (a lone surrogate, say) raises before anything is sent
+        connection = self._connection
+        return (
+            connection is not None
+            and not connection.closed
+            and connection.info.transaction_status is TransactionStatus.IDLE
+        )
 
     def _note_loss(self, error: Exception) -> None:
         """Log the first loss only: an outage of a minute is one fact, not 240."""
