@@ -8,6 +8,7 @@ from pathlib import Path
 
 import psycopg
 import pytest
+from psycopg import sql
 from psycopg.pq import TransactionStatus
 from psycopg_pool import PoolTimeout
 from pydantic import SecretStr
@@ -377,3 +378,14 @@ async def test_the_server_knows_whose_connections_they_are(one: Database) -> Non
     rows = await one.fetch("select current_setting('application_name')")
 
     assert rows == [("one",)]
+
+
+async def test_moments_come_back_in_utc_whatever_the_servers_zone(database_url: str) -> None:
+    with psycopg.connect(database_url, autocommit=True) as connection:
+        name = sql.Identifier(connection.info.dbname)
+        connection.execute(sql.SQL("alter database {} set timezone = 'Asia/Kolkata'").format(name))
+
+    async with Database.open(settings_for(database_url), application_name="utc") as opened:
+        ((moment,),) = await opened.fetch("select timestamptz '2030-01-31 12:00:00+05:30'")
+
+    assert moment.isoformat() == "2030-01-31T06:30:00+00:00"

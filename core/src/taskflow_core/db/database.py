@@ -76,7 +76,9 @@ class Database:
                 "keepalives_count": 3,
                 "tcp_user_timeout": 10_000,
                 "options": f"-c statement_timeout={int(settings.statement_timeout_s * 1000)}"
-                " -c idle_in_transaction_session_timeout=10000",
+                " -c idle_in_transaction_session_timeout=10000"
+                # moments come back in UTC, whatever the server's own zone
+                " -c timezone=UTC",
             },
             min_size=settings.pool_size,
             max_size=settings.pool_size,
