@@ -19,6 +19,8 @@ def connect(settings: RedisSettings, *, blocking_s: float = 0.0) -> Redis:
         encoding_errors="replace",  # bytes that are no text must not stop whoever reads them
         socket_connect_timeout=settings.timeout_s,
         socket_timeout=settings.timeout_s + blocking_s,
+        # redis-py's own 100 would fail the 101st command at once; a process serves fewer than this
+        max_connections=1_000,
         retry=Retry(NoBackoff(), 1),
         health_check_interval=0,
     )
