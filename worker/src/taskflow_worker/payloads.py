@@ -1,0 +1,105 @@
+"""JSON in, values out, and back: payloads are validated, results are checked and bounded."""
+
+import json
+import re
+from typing import Any
+
+import msgspec
+from pydantic import TypeAdapter, ValidationError
+from pydantic_core import ErrorDetails, to_jsonable_python
+
+from taskflow_worker.declaration import MISSING, Declaration
+from taskflow_worker.errors import InvalidPayload, ResultRefused
+
+RESULT_MAX_BYTES = 1 << 20  # of one result as JSON
+_SHOWN = 5  # problems of one payload that its error lists
+_LOCATION_MAX = 100  # characters
+
+# an escaped NUL; an even number of backslashes before it are themselves escaped
+_NUL = re.compile(rb"(?<!\\)(?:\\\\)*\\u0000")
+
+
+def arguments(declaration: Declaration, text: str | None) -> tuple[Any, ...]:
+    """Return the positional arguments that a payload (JSON; None: there is none) makes.
+
+    Raises `InvalidPayload`, or what a validator of the handler's author raises.
+    """
+    if declaration.payload is None:
+        if text not in {None, "null", "{}"}:
+            raise InvalidPayload("This handler takes no payload.")
+        return ()
+    if text is None:
+        if declaration.payload_default is not MISSING:
+            return ()
+        text = "null"
+    if declaration.takes is None:
+        return (_plain(text),)
+    return (_validated(declaration.takes, text),)
+
+
+def to_json(value: object) -> str:
+    """Write any value that msgspec or pydantic can write. Raises what they raise."""
+    return _encoder.encode(value).decode()
+
+
+def result_json(declaration: Declaration, value: object) -> str:
+    """Return a result as the JSON that is kept. Raises `ResultRefused`."""
+    if value is None and declaration.gives is None:
+        return "null"
+    try:
+        body = (
+            _encoder.encode(value)
+            if declaration.gives is None
+            else declaration.gives.dump_json(value, warnings="none")
+        )
+    except Exception as error:  # serialisers of the handler's author raise anything
+        problem = f"{type(error).__name__}: {error}"
+        raise ResultRefused(f"The result cannot be written as JSON: {problem}") from error
+    if len(body) > RESULT_MAX_BYTES:
+        raise ResultRefused(
+            f"The result is {len(body):,} bytes of JSON; {RESULT_MAX_BYTES:,} are kept at most."
+            " Store it elsewhere and return where it is."
+        )
+    if b"\\u0000" in body and _NUL.search(body):
+        raise ResultRefused("The result contains a NUL character, which PostgreSQL cannot keep.")
+    return body.decode()
+
+
+def _plain(text: str) -> object:
+    try:
+        return msgspec.json.decode(text)
+    except (msgspec.DecodeError, RecursionError):
+        pass
+    try:  # numbers beyond 64 bits that msgspec will not have
+        return json.loads(text)
+    except (ValueError, RecursionError) as error:
+        raise InvalidPayload(f"It cannot be read ({type(error).__name__}).") from None
+
+
+def _validated(adapter: TypeAdapter[Any], text: str) -> object:
+    try:
+        return adapter.validate_json(text)
+    except ValidationError as error:
+        details = error.errors(include_url=False, include_input=False, include_context=False)
+        raise InvalidPayload(_problems(details)) from None
+
+
+def _problems(details: list[ErrorDetails]) -> str:
+    """Say where and why, never what was there."""
+    shown = [f"{_pointer(each['loc'])}: {each['msg']}" for each in details[:_SHOWN]]
+    more = len(details) - len(shown)
+    return "; ".join(shown) + (f"; and {more} more" if more else "")
+
+
+def _pointer(location: tuple[int | str, ...]) -> str:
+    """Write a location as a JSON pointer (RFC 6901), `/` for the whole payload."""
+    parts = (str(part).replace("~", "~0").replace("/", "~1") for part in location)
+    return f"/{'/'.join(parts)}"[:_LOCATION_MAX]
+
+
+def _fallback(value: object) -> object:
+    """Let pydantic write what msgspec does not know: models, URLs, paths."""
+    return to_jsonable_python(value)
+
+
+_encoder = msgspec.json.Encoder(enc_hook=_fallback)
