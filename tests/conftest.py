@@ -1,12 +1,13 @@
 """Real servers for every test: one PostgreSQL and one Valkey per test process.
 
 Each test gets a database of its own, cloned from a migrated template, and an empty Valkey.
-`TASKFLOW_TEST_POSTGRES_BIN` and `TASKFLOW_TEST_REDIS_SERVER` name other programs to test against.
+`TASKFLOW_TEST_POSTGRES_BIN` and `TASKFLOW_TEST_REDIS_SERVER` name other programs to test against;
+with `TASKFLOW_TEST_NO_SKIPS` a skipped test is a failed one.
 """
 
 import itertools
 import os
-from collections.abc import AsyncIterator, Iterator
+from collections.abc import AsyncIterator, Generator, Iterator
 from pathlib import Path
 
 import pytest
@@ -24,6 +25,29 @@ from taskflow_core.settings import DatabaseSettings, RedisSettings
 _FAST = {"fsync": "off", "full_page_writes": "off", "synchronous_commit": "off"}
 _TEMPLATE = "template_taskflow"
 _numbers = itertools.count()
+
+
+_NO_SKIPS = bool(os.environ.get("TASKFLOW_TEST_NO_SKIPS"))
+
+
+def _unless_all_must_run[R: (pytest.TestReport, pytest.CollectReport)](report: R) -> R:
+    if _NO_SKIPS and report.skipped and not hasattr(report, "wasxfail"):
+        reason = report.longrepr[2] if isinstance(report.longrepr, tuple) else report.longrepr
+        report.outcome = "failed"
+        report.longrepr = f"skipped, but everything must run here: {reason}"
+    return report
+
+
+@pytest.hookimpl(wrapper=True)
+def pytest_runtest_makereport() -> Generator[None, pytest.TestReport, pytest.TestReport]:
+    """Let no test be skipped where everything must run (`.ci/run`): a skip is a failure there."""
+    return _unless_all_must_run((yield))
+
+
+@pytest.hookimpl(wrapper=True)
+def pytest_make_collect_report() -> Generator[None, pytest.CollectReport, pytest.CollectReport]:
+    """Let no file be skipped either."""
+    return _unless_all_must_run((yield))
 
 
 def _path(variable: str) -> Path | None:
