@@ -7,6 +7,8 @@ import httpx
 from pydantic import AfterValidator, BaseModel, ConfigDict, Field, model_validator
 
 _URL_MAX = 2_048
+_PORT_MAX = 65_535
+_HOST = re.compile(r"[0-9A-Za-z._-]{1,253}|[0-9A-Fa-f:.]{2,45}")  # a name, or IPv6
 _HEADERS_MAX = 16_384  # characters, names and values together
 _LONGEST_S = 300.0
 _TOKEN = re.compile(r"[!#$%&'*+.^_`|~0-9A-Za-z-]{1,100}")  # RFC 9110 §5.6.2
@@ -25,6 +27,10 @@ def _callable_url(text: str) -> str:
         raise ValueError("must be a URL such as https://example.com/path") from None
     if url.scheme not in {"http", "https"} or not url.host:
         raise ValueError("must begin with http:// or https:// and name a host")
+    if not _HOST.fullmatch(url.raw_host.decode("ascii")):
+        raise ValueError("names a host that cannot be")
+    if url.port is not None and not 0 < url.port <= _PORT_MAX:
+        raise ValueError("has a port that is not 1 to 65535")
     if url.userinfo:
         raise ValueError("must not contain a user or password; put them in a header")
     return text
