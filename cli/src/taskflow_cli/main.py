@@ -7,7 +7,7 @@ from typing import override
 
 import click
 
-from taskflow_cli.errors import BadInputError
+from taskflow_cli.errors import BadInputError, report
 from taskflow_core import __version__
 
 # name → module and attribute, and its line in `taskflow --help`, in that order
@@ -75,21 +75,8 @@ def _run(arguments: list[str] | None) -> int:
     except click.exceptions.NoArgsIsHelpError as error:
         click.echo(error.format_message())
         return BadInputError.exit_code
-    except click.UsageError as error:
-        command = error.ctx.command_path if error.ctx else "taskflow"
-        _complain(f"{error.format_message()} See: {command} --help")
-        return error.exit_code
     except click.ClickException as error:
-        _complain(error.format_message())
-        return error.exit_code
+        return report(error)
     except (click.Abort, KeyboardInterrupt):
         return INTERRUPTED
-    except BrokenPipeError:
-        # `taskflow logs | head`: who read has seen enough
-        sys.stdout = io.StringIO()
-        return 0
     return code if isinstance(code, int) else 0
-
-
-def _complain(sentence: str) -> None:
-    click.secho(sentence, err=True, fg="red" if sys.stderr.isatty() else None)

@@ -93,16 +93,6 @@ class DataDirectory:
         finally:
             os.close(lock)
 
-    def in_use(self) -> bool:
-        """Tell whether a `taskflow up` holds the directory now."""
-        if not (self.root / "lock").exists():
-            return False
-        try:
-            with self.locked():
-                return False
-        except InUseError:
-            return True
-
     def rotate(self, part: str) -> None:
         """Put a large log aside before its part writes to it again."""
         log = self.log(part)
