@@ -344,6 +344,33 @@ class DispatcherSettings(_Settings):
     )
 
 
+class ClientSettings(_Settings):
+    """How the command line reaches the API; its options win."""
+
+    url: str | None = Field(
+        None,
+        validation_alias=_named("TASKFLOW_URL"),
+        description=(
+            "URL of the API; by default that of the local TaskFlow, or `http://127.0.0.1:8000`."
+        ),
+    )
+    token: SecretStr | None = Field(
+        None,
+        validation_alias=_named("TASKFLOW_TOKEN"),
+        description="An access token, instead of email and password.",
+    )
+    email: str | None = Field(
+        None,
+        validation_alias=_named("TASKFLOW_EMAIL"),
+        description="Whom to log in as; by default the local TaskFlow's `user@example.com`.",
+    )
+    password: SecretStr | None = Field(
+        None,
+        validation_alias=_named("TASKFLOW_PASSWORD"),
+        description="Their password; asked for on a terminal if it is missing.",
+    )
+
+
 class LogSettings(_Settings):
     """Where facts go."""
 
