@@ -1,0 +1,1 @@
+"""Handlers of a team that uses TaskFlow."""
