@@ -1,0 +1,1 @@
+"""The TaskFlow resource: its models are the API, its documentation and its validation."""
