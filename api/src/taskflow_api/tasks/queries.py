@@ -71,9 +71,9 @@ EVENTS = compiled(
     .limit(sa.bindparam("rows", type_=sa.Integer()))
 )
 
-# whether a user exists and is active. $1 id
+# a row if the user exists and is active. $1 id
 ACTIVE_USER = """
-select from users where id = $1::uuid and active and deleted_at is null
+select true from users where id = $1::uuid and active and deleted_at is null
 """
 
 
