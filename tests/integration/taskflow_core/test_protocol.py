@@ -1,7 +1,6 @@
 """The statements of the queue protocol, one by one, on a real database."""
 
 import json
-from typing import Any
 from uuid import UUID
 
 import psycopg
@@ -9,64 +8,8 @@ import pytest
 
 from taskflow_core.db.database import Database
 from taskflow_core.db.link import Link, array
-from taskflow_core.ids import new_id
-from taskflow_core.queue import statements
-from taskflow_core.tasks.create import NewTask, create_tasks
-
-OWNER = new_id()
-DEFAULTS = json.dumps({"echo": 3, "once": 1})
-
-
-async def create(database: Database, *, publish: bool = True, **fields: Any) -> str:
-    fields = {"handler": "echo"} | fields
-    task = NewTask(id=new_id(), owner_id=OWNER, title="t", publish=publish, **fields)
-    async with database.connection() as connection:
-        (created,) = await create_tasks(connection, [task], actor=f"user:{OWNER}")
-    return str(created.id)
-
-
-async def open_session(link: Link, flow: str = "default") -> int:
-    ((session,),) = await link.fetch(statements.OPEN_SESSION, flow, "replica-1")
-    return int(session)
-
-
-async def claim(link: Link, session: int, *ids: str) -> list[tuple[str, int]]:
-    rows = await link.fetch(statements.CLAIM, session, array(ids), DEFAULTS)
-    return sorted((ids[row[0] - 1], row[1]) for row in rows)
-
-
-async def complete(
-    link: Link,
-    session: int,
-    task: str,
-    attempt: int,
-    outcome: str = "COMPLETED",
-    *,
-    pause_s: float = 0,
-    body: object = None,
-) -> bool:
-    rows = await link.fetch(
-        statements.COMPLETE,
-        session,
-        array([task]),
-        array([str(attempt)]),
-        array([outcome]),
-        array([str(pause_s)]),
-        json.dumps([body]),
-    )
-    return bool(rows)
-
-
-async def row(link: Link, task: str, columns: str) -> tuple[object, ...]:
-    (found,) = await link.fetch(f"select {columns} from tasks where id = $1::text::uuid", task)
-    return found
-
-
-async def events(link: Link, task: str) -> list[str]:
-    rows = await link.fetch(
-        "select type from task_events where task_id = $1::text::uuid order by id", task
-    )
-    return [type_.removeprefix("task.") for (type_,) in rows]
+from taskflow_core.queue import statements, upkeep
+from tests.support.queue import claim, complete, create, events, open_session, row
 
 
 async def test_a_task_is_created_waiting_with_its_first_event(
@@ -194,10 +137,10 @@ async def test_what_an_ended_session_ran_goes_back(database: Database, link: Lin
     task = await create(database)
     session = await open_session(link)
     await claim(link, session, task)
-    assert await link.fetch(statements.SWEEP) == [], "a live session keeps its tasks"
+    assert await link.fetch(upkeep.SWEEP) == [], "a live session keeps its tasks"
     await link.fetch(statements.END_SESSION, session, "test")
 
-    assert await link.fetch(statements.SWEEP) == [("default", "PENDING", 1)]
+    assert await link.fetch(upkeep.SWEEP) == [("default", "PENDING", 1)]
     assert not await complete(link, session, task, 1), "the old attempt is refused"
     assert await events(link, task) == ["created", "started", "lease_lost"]
     assert [(task, 2)] == await claim(link, await open_session(link), task)
@@ -209,7 +152,7 @@ async def test_a_lost_worker_uses_up_an_attempt(database: Database, link: Link) 
     await claim(link, session, task)
     await link.fetch(statements.END_SESSION, session, "test")
 
-    assert await link.fetch(statements.SWEEP) == [("default", "FAILED", 1)]
+    assert await link.fetch(upkeep.SWEEP) == [("default", "FAILED", 1)]
     ((error,),) = [await row(link, task, "error ->> 'reason'")]
     assert error == "WorkerLost"
     assert await events(link, task) == ["created", "started", "dead_lettered"]
@@ -221,7 +164,7 @@ async def test_a_session_that_nobody_knows_holds_nothing(database: Database, lin
     await claim(link, session, task)
     await link.fetch("delete from worker_sessions")
 
-    assert await link.fetch(statements.SWEEP) == [("default", "PENDING", 1)]
+    assert await link.fetch(upkeep.SWEEP) == [("default", "PENDING", 1)]
 
 
 async def test_a_claim_whose_answer_was_lost_is_read_back(database: Database, link: Link) -> None:
@@ -233,66 +176,6 @@ async def test_a_claim_whose_answer_was_lost_is_read_back(database: Database, li
 
     assert [(row[0], row[1], row[3]) for row in rows] == [(2, 1, "echo")]
     assert [(task, 1, False)] == await link.fetch(statements.HELD, session)
-
-
-async def test_sessions_that_miss_their_heartbeats_end(link: Link) -> None:
-    silent, beating = await open_session(link), await open_session(link)
-    await link.fetch("update worker_sessions set heartbeat_at = now() - interval '16 s'")
-    await link.fetch(statements.BEAT, beating)
-
-    assert [silent] == [row[0] for row in await link.fetch(statements.EXPIRE, 15.0)]
-
-
-async def test_top_up_takes_the_most_urgent_first(database: Database, link: Link) -> None:
-    low = await create(database, publish=False, priority=2)
-    high = await create(database, publish=False, priority=0)
-    medium = await create(database, publish=False)
-    ((later,),) = await link.fetch("select now() + interval '1 hour'")
-    await create(database, publish=False, priority=0, run_at=later)
-
-    assert {(high, 0, 0), (medium, 1, 0)} == set(await link.fetch(statements.TOP_UP, "default", 2))
-    assert [(low, 2, 0)] == await link.fetch(statements.TOP_UP, "default", 10)
-    assert await link.fetch(statements.TOP_UP, "default", 10) == []
-
-
-async def test_waiting_flows_are_found_published_or_not(database: Database, link: Link) -> None:
-    await create(database, flow="b")
-    await create(database, flow="a", publish=False)
-    await create(database, flow="a", publish=False)
-    await create(database, flow="c", handler=None)
-    done = await create(database, flow="d")
-    await claim(link, await open_session(link, "d"), done)
-
-    assert {("a",), ("b",)} == set(await link.fetch(statements.WAITING_FLOWS))
-
-
-async def test_overdue_entries_are_published_again_while_they_wait(
-    database: Database, link: Link
-) -> None:
-    lost, running = await create(database), await create(database)
-    await link.fetch("update tasks set published_at = now() - interval '6 s'")
-    assert {lost, running} == {r[0] for r in await link.fetch(statements.OVERDUE, "default", 5.0)}
-    await claim(link, await open_session(link), running)
-
-    again = await link.fetch(statements.REPUBLISH, array([lost, running]))
-
-    assert [(lost, 1, 0)] == again
-    assert await link.fetch(statements.OVERDUE, "default", 5.0) == []
-
-
-async def test_depth_counts_what_waits_and_what_runs(database: Database, link: Link) -> None:
-    await create(database, publish=False)
-    await create(database, publish=False)
-    await create(database)
-    running = await create(database)
-    await claim(link, await open_session(link), running)
-    await link.fetch("update tasks set run_at = now() - interval '9 s' where waiting")
-
-    ((backlog, window, busy, oldest),) = await link.fetch(statements.DEPTH, "default", 100)
-
-    assert (backlog, window, busy) == (2, 1, 1)
-    assert oldest == pytest.approx(9, abs=2)
-    assert await link.fetch(statements.DEPTH, "empty", 100) == [(0, 0, 0, 0.0)]
 
 
 async def test_progress_is_fenced_and_is_no_new_version(database: Database, link: Link) -> None:

@@ -4,14 +4,18 @@ Signals are about the last seconds and may vanish; nothing that must be true is 
 """
 
 import time
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import cast
 
 import msgspec
+import structlog
+from redis import ResponseError
 from redis.asyncio import Redis
 
 from taskflow_core.queue import keys
 from taskflow_core.queue.window import ARRIVALS_S, BUCKET_S, bucket_of
+
+_log = structlog.get_logger(__name__)
 
 BEAT_TTL_S = 60  # a worker's signals outlive its last heartbeat by this much
 DEPTH_TTL_S = 60
@@ -87,17 +91,30 @@ async def withdraw_beat(redis: Redis, flow: str, replica: str) -> None:
     await redis.hdel(keys.workers(flow), replica)
 
 
-async def send_depth(redis: Redis, flow: str, depth: FlowDepth) -> None:
-    """Publish what waits and runs in a flow, and drop beats of workers that are long gone."""
-    beats = await _beats(redis, flow)
-    stale = [beat.replica for beat in beats if beat.at < depth.at - BEAT_TTL_S]
+async def send_depths(
+    redis: Redis, depths: Mapping[str, FlowDepth]
+) -> dict[str, tuple[WorkerBeat, ...]]:
+    """Publish what waits and runs in flows; return who works for each.
+
+    Beats of workers that are long gone are dropped, and keys that hold something else than they should
+    are deleted: they would silence that flow for ever.
+    """
+    workers = await _all_beats(redis, list(depths))
     async with redis.pipeline(transaction=False) as pipe:
-        pipe.set(keys.depth(flow), msgspec.json.encode(depth).decode(), ex=DEPTH_TTL_S)
-        pipe.zadd(keys.FLOWS, {flow: depth.at})
-        pipe.zremrangebyscore(keys.FLOWS, "-inf", depth.at - FLOW_TTL_S)
-        if stale:
-            pipe.hdel(keys.workers(flow), *stale)
+        for flow, depth in depths.items():
+            pipe.set(keys.depth(flow), msgspec.json.encode(depth).decode(), ex=DEPTH_TTL_S)
+            if depth.waiting or depth.running:
+                pipe.zadd(keys.FLOWS, {flow: depth.at})
+            if gone := [name for name, beat in workers[flow].items() if _is_gone(beat, depth.at)]:
+                pipe.hdel(keys.workers(flow), *gone)
+        pipe.zremrangebyscore(keys.FLOWS, "-inf", time.time() - FLOW_TTL_S)
         await pipe.execute()
+    return {
+        flow: tuple(
+            beat for beat in workers[flow].values() if beat and not _is_gone(beat, depth.at)
+        )
+        for flow, depth in depths.items()
+    }
 
 
 async def read_flow(redis: Redis, flow: str, now: float | None = None) -> FlowSignals:
@@ -108,17 +125,16 @@ async def read_flow(redis: Redis, flow: str, now: float | None = None) -> FlowSi
         pipe.get(keys.depth(flow))
         pipe.hgetall(keys.arrivals(flow))
         beats, depth, arrivals = await pipe.execute()
-    first = bucket_of(at - ARRIVALS_S)
     return FlowSignals(
         flow=flow,
         workers=tuple(
             sorted(
-                (beat for beat in map(_beat, beats) if beat.at >= at - BEAT_TTL_S),
+                (beat for beat in map(_beat, beats) if beat and not _is_gone(beat, at)),
                 key=lambda beat: beat.replica,
             )
         ),
-        depth=msgspec.json.decode(depth, type=FlowDepth) if depth else None,
-        arrivals={int(b): int(n) for b, n in arrivals.items() if int(b) >= first},
+        depth=_decode(depth, FlowDepth) if depth else None,
+        arrivals=_arrivals(arrivals, first=bucket_of(at - ARRIVALS_S)),
     )
 
 
@@ -127,9 +143,46 @@ async def known_flows(redis: Redis) -> list[str]:
     return sorted(cast("list[str]", await redis.zrange(keys.FLOWS, 0, -1)))
 
 
-async def _beats(redis: Redis, flow: str) -> list[WorkerBeat]:
-    return [_beat(raw) for raw in cast("list[str]", await redis.hvals(keys.workers(flow)))]
+async def _all_beats(redis: Redis, flows: Sequence[str]) -> dict[str, dict[str, WorkerBeat | None]]:
+    """Return replica → beat for each flow, None for a beat that nobody can read."""
+    async with redis.pipeline(transaction=False) as pipe:
+        pipe.zcard(keys.FLOWS)
+        for flow in flows:
+            pipe.hlen(keys.arrivals(flow))
+            pipe.hgetall(keys.workers(flow))
+        answers = await pipe.execute(raise_on_error=False)
+    asked = [keys.FLOWS] + [key(flow) for flow in flows for key in (keys.arrivals, keys.workers)]
+    for key, answer in zip(asked, answers, strict=True):
+        if isinstance(answer, ResponseError):
+            if not str(answer).startswith("WRONGTYPE"):
+                raise answer
+            _log.warning("signals.mended", key=key)
+            await redis.delete(key)
+    return {
+        flow: {name: _beat(raw) for name, raw in beats.items()} if isinstance(beats, dict) else {}
+        for flow, beats in zip(flows, answers[2::2], strict=True)
+    }
 
 
-def _beat(raw: str) -> WorkerBeat:
-    return msgspec.json.decode(raw, type=WorkerBeat)
+def _arrivals(raw: Mapping[str, str], *, first: int) -> dict[int, int]:
+    return {
+        int(bucket): int(count)
+        for bucket, count in raw.items()
+        if bucket.isdecimal() and count.isdecimal() and int(bucket) >= first
+    }
+
+
+def _is_gone(beat: WorkerBeat | None, now: float) -> bool:
+    return beat is None or beat.at < now - BEAT_TTL_S
+
+
+def _beat(raw: str) -> WorkerBeat | None:
+    return _decode(raw, WorkerBeat)
+
+
+def _decode[T](raw: str, type_: type[T]) -> T | None:
+    """Decode a signal; None if it is not one. Its writer will overwrite it soon."""
+    try:
+        return msgspec.json.decode(raw, type=type_)
+    except msgspec.DecodeError:
+        return None

@@ -6,15 +6,19 @@ lists do, and nothing is acknowledged.
 """
 
 import time
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from itertools import batched
 from typing import Any, NamedTuple
 from uuid import UUID
 
+import structlog
+from redis import ResponseError
 from redis.asyncio import Redis
 
 from taskflow_core.queue import keys
 from taskflow_core.tasks.states import Priority
+
+_log = structlog.get_logger(__name__)
 
 WINDOW_MAX = 5_000  # entries of one flow's window, whatever its backlog
 BUCKET_S = 2  # width of one bucket of arrivals
@@ -47,6 +51,24 @@ for list = 1, 3 do
     length = length + redis.call('LLEN', KEYS[list])
   end
   first = ends[list] + 1
+end
+return length
+"""
+
+# append: KEYS high, medium, low. ARGV the entries of each, joined by commas; returns the window's length.
+_APPEND = """
+local length = 0
+for list = 1, 3 do
+  local some = {}
+  for entry in string.gmatch(ARGV[list], '[^,]+') do
+    some[#some + 1] = entry
+    if #some == 1000 then
+      redis.call('RPUSH', KEYS[list], unpack(some))
+      some = {}
+    end
+  end
+  if #some > 0 then redis.call('RPUSH', KEYS[list], unpack(some)) end
+  length = length + redis.call('LLEN', KEYS[list])
 end
 return length
 """
@@ -88,6 +110,7 @@ class Window:
     def __init__(self, redis: Redis) -> None:
         self._redis = redis
         self._publish = redis.register_script(_PUBLISH)
+        self._append = redis.register_script(_APPEND)
 
     async def publish(self, flow: str, entries: Sequence[Entry], *, arrivals: int = 0) -> int:
         """Append entries, count `arrivals` new tasks, and return how long the window is now."""
@@ -104,6 +127,43 @@ class Window:
             for key in keys.ready(flow):
                 pipe.llen(key)
             return sum(await pipe.execute())
+
+    async def lengths(self, flows: Sequence[str]) -> dict[str, int]:
+        """Return how many entries the windows of many flows hold, in one round trip.
+
+        What is no list is deleted, since it would stop that flow for ever: the audit refills it.
+        """
+        async with self._redis.pipeline(transaction=False) as pipe:
+            for flow in flows:
+                for key in keys.ready(flow):
+                    pipe.llen(key)
+            answers = iter(await pipe.execute(raise_on_error=False))
+        lengths = {}
+        for flow in flows:
+            three = [next(answers) for _ in keys.ready(flow)]
+            if any(isinstance(answer, ResponseError) for answer in three):
+                three = await self._mend(flow, three)
+            lengths[flow] = sum(three)
+        return lengths
+
+    async def append(self, windows: Mapping[str, Mapping[Priority, str]]) -> dict[str, int]:
+        """Append entries, joined by commas, to the windows of many flows; return how long these are now.
+
+        Flows are left out of the answer if Redis refused their entries (it is full, or a key is no
+        list); which of those stand in the window is not known.
+        """
+        async with self._redis.pipeline(transaction=False) as pipe:
+            for flow, lists in windows.items():
+                entries = [lists.get(priority, "") for priority in Priority]
+                await self._append(keys=keys.ready(flow), args=entries, client=pipe)
+            answers = await pipe.execute(raise_on_error=False)
+        lengths = {}
+        for flow, answer in zip(windows, answers, strict=True):
+            if isinstance(answer, ResponseError):
+                _log.warning("window.refused", flow=flow, error=str(answer))
+            else:
+                lengths[flow] = answer
+        return lengths
 
     async def task_ids(self, flow: str) -> set[str]:
         """Return the ids of all tasks that stand in the window of `flow`."""
@@ -146,6 +206,20 @@ class Window:
             ],
         )
         return length
+
+    async def _mend(self, flow: str, answers: Sequence[int | ResponseError]) -> list[int]:
+        """Delete what stands where lists should and is none. Raises any other error."""
+        lengths = []
+        for key, answer in zip(keys.ready(flow), answers, strict=True):
+            if isinstance(answer, int):
+                lengths.append(answer)
+            elif str(answer).startswith("WRONGTYPE"):
+                _log.warning("window.mended", flow=flow, key=key)
+                await self._redis.delete(key)
+                lengths.append(0)
+            else:
+                raise answer
+        return lengths
 
 
 def _text(entry: Entry) -> str:
