@@ -24,8 +24,12 @@ returning term
 _RELEASE = "update leases set expires_at = now() where name = $1::text and holder = $2::text"
 
 
+class LeaseLost(Exception):
+    """The lease is not surely ours any more: what was about to be written must not be."""
+
+
 class LeaseHolder:
-    """One candidate for a named lease.
+    """One candidate for a named lease; the names of `holder`s must differ.
 
     `ttl_s` is counted here from *before* the renewal was sent, by the monotonic clock, so that the
     holder stops believing in its lease no later than the database does.
@@ -43,6 +47,7 @@ class LeaseHolder:
         self._link, self._name, self._holder = link, name, holder
         self._ttl_s, self._clock = ttl_s, clock
         self._until = float("-inf")
+        self._asked = False
         self.term: int | None = None
 
     @property
@@ -50,18 +55,32 @@ class LeaseHolder:
         """Whether the lease is surely still ours."""
         return self._clock() < self._until
 
+    def require(self) -> None:
+        """Pass while the lease is surely ours. Raises `LeaseLost`."""
+        if not self.leads:
+            raise LeaseLost(f"{self._holder} does not hold the lease {self._name}")
+
     async def acquire(self) -> bool:
-        """Take or renew the lease; tell whether it is ours now."""
-        asked = self._clock()
-        rows = await self._link.fetch(_ACQUIRE, self._name, self._holder, self._ttl_s)
+        """Take or renew the lease; tell whether it is ours now.
+
+        Raises as `Link.fetch_once`: then it stays ours until it runs out, if it was.
+        """
+        asked, self._asked = self._clock(), True
+        rows = await self._link.fetch_once(
+            _ACQUIRE, self._name, self._holder, self._ttl_s, within_s=self._ttl_s / 2
+        )
         if rows:
             self.term, self._until = rows[0][0], asked + self._ttl_s
         else:
             self.term, self._until = None, float("-inf")
         return self.leads
 
-    async def release(self) -> None:
-        """Give the lease back, if it is ours."""
-        if self.term is not None:
-            self.term, self._until = None, float("-inf")
-            await self._link.fetch(_RELEASE, self._name, self._holder)
+    async def release(self, *, within_s: float = 1.0) -> None:
+        """Give the lease back, if it is ours. Raises as `Link.fetch_once`.
+
+        Also when we do not know of it: the answer to the last `acquire` may have been lost.
+        """
+        self.term, self._until = None, float("-inf")
+        if self._asked:
+            await self._link.fetch_once(_RELEASE, self._name, self._holder, within_s=within_s)
+            self._asked = False
