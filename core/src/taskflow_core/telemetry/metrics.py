@@ -108,8 +108,20 @@ class DispatcherMetrics:
         )
         self.published = Counter(
             "taskflow_dispatcher_published",
-            "Entries pushed to windows, by why (top_up, audit).",
-            ["flow", "why"],
+            "Entries that it pushed to windows.",
+            ["flow"],
+            registry=registry,
+        )
+        self.retracted = Counter(
+            "taskflow_dispatcher_retracted",
+            "Publications that came to nothing (a push or a whole Redis was lost) and were repeated.",
+            ["flow"],
+            registry=registry,
+        )
+        self.failures = Counter(
+            "taskflow_dispatcher_failures",
+            "Rounds that failed and were repeated, by duty.",
+            ["duty"],
             registry=registry,
         )
         self.leases_lost = Counter(
