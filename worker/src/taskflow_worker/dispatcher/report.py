@@ -1,0 +1,102 @@
+"""Report: what waits and runs, once a second, to Redis for the operator and to the metrics."""
+
+import time
+from collections.abc import Callable
+from itertools import batched
+
+from redis.asyncio import Redis
+
+from taskflow_core.queue import upkeep
+from taskflow_core.queue.signals import FlowDepth, WorkerBeat, known_flows, send_depths
+from taskflow_core.telemetry.metrics import DispatcherMetrics
+from taskflow_worker.dispatcher.duty import LeaderLink
+from taskflow_worker.dispatcher.timings import Timings
+
+COUNT_MAX = 100_000
+_FLOWS_AT_ONCE = 100
+_COST = 20  # a report may take one twentieth of the time: counting deep backlogs is not free
+_LONGEST_REST_S = 10.0
+_LIVE_S = 15.0  # a worker that beat within this is counted on
+_KEEP_EMPTY_S = 600.0  # for how long an empty flow stays in the metrics, so that they show zero
+
+
+class Report:
+    """Says what waits and runs in every flow where anything does, and once more when nothing does.
+
+    `slots` is filled with the slots of each flow's live workers. `target` says how long a window may be.
+    """
+
+    name = "report"
+
+    def __init__(
+        self,
+        db: LeaderLink,
+        redis: Redis,
+        *,
+        slots: dict[str, int],
+        target: Callable[[str], int],
+        metrics: DispatcherMetrics,
+        timings: Timings,
+        clock: Callable[[], float] = time.monotonic,
+    ) -> None:
+        self._db, self._redis = db, redis
+        self._slots, self._target = slots, target
+        self._metrics, self._timings, self._clock = metrics, timings, clock
+        # to be reported once more, though empty: at first, all that the leader before us may have left
+        self._reported: set[str] | None = None
+        self._empty_since: dict[str, float] = {}
+
+    async def step(self) -> float:
+        """Count, send, set the gauges."""
+        began = self._clock()
+        if self._reported is None:
+            self._reported = set(await known_flows(self._redis))
+        running: dict[str, int] = dict(await self._db.fetch(upkeep.RUNNING))
+        waiting = {flow for (flow,) in await self._db.fetch(upkeep.WAITING_FLOWS)}
+        depths = await self._count(waiting | running.keys() | self._reported, running)
+        self._db.require()
+        workers = await send_depths(self._redis, depths)
+        self._reported = {flow for flow, depth in depths.items() if depth.waiting or depth.running}
+        self._slots.clear()
+        self._slots.update({flow: _live_slots(beats) for flow, beats in workers.items()})
+        self._show(depths)
+        return min(_LONGEST_REST_S, max(self._timings.report_s, _COST * (self._clock() - began)))
+
+    async def _count(self, flows: set[str], running: dict[str, int]) -> dict[str, FlowDepth]:
+        depths = {}
+        for some in batched(sorted(flows), _FLOWS_AT_ONCE):
+            for flow, backlog, window, oldest_s in await self._db.fetch(
+                upkeep.DEPTH, list(some), COUNT_MAX
+            ):
+                depths[flow] = FlowDepth(
+                    backlog=backlog,
+                    window=window,
+                    window_target=self._target(flow),
+                    running=running.get(flow, 0),
+                    oldest_wait_s=oldest_s,
+                    at=time.time(),
+                )
+        return depths
+
+    def _show(self, depths: dict[str, FlowDepth]) -> None:
+        now, metrics = self._clock(), self._metrics
+        for flow, depth in depths.items():
+            metrics.waiting.labels(flow, "backlog").set(depth.backlog)
+            metrics.waiting.labels(flow, "window").set(depth.window)
+            metrics.oldest_wait.labels(flow).set(depth.oldest_wait_s)
+            metrics.running.labels(flow).set(depth.running)
+            if depth.waiting or depth.running:
+                self._empty_since.pop(flow, None)
+            else:
+                self._empty_since.setdefault(flow, now)
+        for flow in [f for f, since in self._empty_since.items() if since < now - _KEEP_EMPTY_S]:
+            del self._empty_since[flow]
+            for place in ("backlog", "window"):
+                metrics.waiting.remove(flow, place)
+            metrics.oldest_wait.remove(flow)
+            metrics.running.remove(flow)
+
+
+def _live_slots(beats: tuple[WorkerBeat, ...]) -> int:
+    now = time.time()
+    return sum(beat.slots for beat in beats if not beat.stopping and beat.at > now - _LIVE_S)
