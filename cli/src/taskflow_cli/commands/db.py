@@ -147,9 +147,17 @@ def _described(difference: object) -> str:
         return "; ".join(_described(part) for part in difference)
     if isinstance(difference, tuple):
         what, *operands = difference
-        named = [str(getattr(operand, "name", None) or operand) for operand in operands if operand]
+        named = [_named(operand) for operand in operands if operand is not None]
         return f"{str(what).replace('_', ' ')}: {' '.join(named)}"
     return str(difference)
+
+
+def _named(operand: object) -> str:
+    """Return the name of a table, column or index, with its table's; or what else it is."""
+    name, table = getattr(operand, "name", None), getattr(operand, "table", None)
+    if not isinstance(name, str):
+        return str(operand)
+    return f"{table.name}.{name}" if hasattr(table, "name") else name
 
 
 def _age(text: str) -> timedelta:

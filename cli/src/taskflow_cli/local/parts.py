@@ -11,16 +11,13 @@ from pathlib import Path
 
 import httpx
 import psycopg
-from redis.asyncio import Redis
 
 from taskflow_cli.local.children import spawn
 from taskflow_cli.local.data import DataDirectory
 from taskflow_cli.local.servers import EmbeddedPostgres, EmbeddedValkey
 from taskflow_cli.local.supervisor import Part, Stage
-from taskflow_core.queue.signals import read_flow
 
 FLOW = "default"
-_CLOCK_SLACK_S = 1.0  # between our note of a start and the worker's own
 # Someone who presses Ctrl-C at a desk does not wait for half a minute. What is cut off here runs
 # again after the next start.
 _LOCAL_DEFAULTS = {"TASKFLOW_GRACE_S": "5", "TASKFLOW_DRAIN_S": "5", "TASKFLOW_LOG": "json"}
@@ -83,36 +80,47 @@ def api(data: DataDirectory, backends: Backends, url: str, port: int) -> Part:
 
 def dispatcher(data: DataDirectory, backends: Backends, replica: str) -> Part:
     """Run a dispatcher; it is ready when the lease was taken or renewed since it was started."""
-    seen_before: dict[float, object] = {}
+    lease = "select expires_at from leases where name = 'dispatcher' and expires_at > now()"
+    return _python(
+        data,
+        "dispatcher",
+        Stage.DISPATCHER,
+        "taskflow_worker.dispatcher",
+        backends.environment(TASKFLOW_REPLICA=replica),
+        _news(backends.database_url, lease),
+    )
+
+
+def worker(data: DataDirectory, backends: Backends, *, name: str, replica: str) -> Part:
+    """Run a worker; it is ready when it has a session, and so can claim."""
+    session = (
+        "select max(id) from worker_sessions where replica = %s and ended_at is null"
+        " having count(*) > 0"
+    )
+    return _python(
+        data,
+        name,
+        Stage.WORKER,
+        "taskflow_worker",
+        backends.environment(TASKFLOW_FLOW=FLOW, TASKFLOW_REPLICA=replica),
+        _news(backends.database_url, session, replica),
+    )
+
+
+def _news(url: str, sql: str, *parameters: str) -> Callable[[float], Awaitable[bool]]:
+    """Tell whether a query gives something else than when the process had just been started.
+
+    What an earlier process wrote and did not live to withdraw says nothing about this one, and no clock
+    has to be trusted.
+    """
+    before: dict[float, object] = {}
 
     async def ready(started_at: float) -> bool:
-        async with await psycopg.AsyncConnection.connect(backends.database_url) as connection:
-            cursor = await connection.execute(
-                "select expires_at, expires_at > now() from leases where name = 'dispatcher'"
-            )
-            row = await cursor.fetchone() or (None, False)
-        before = seen_before.setdefault(started_at, row[0])
-        return bool(row[1]) and row[0] != before
+        async with await psycopg.AsyncConnection.connect(url, connect_timeout=5) as connection:
+            row = await (await connection.execute(sql.encode(), parameters)).fetchone()
+        return row != before.setdefault(started_at, row) and row is not None
 
-    environment = backends.environment(TASKFLOW_REPLICA=replica)
-    module = "taskflow_worker.dispatcher"
-    return _python(data, "dispatcher", Stage.DISPATCHER, module, environment, ready)
-
-
-def worker(
-    data: DataDirectory, backends: Backends, redis: Redis, *, name: str, replica: str
-) -> Part:
-    """Run a worker; it is ready when its first heartbeat is there."""
-
-    async def ready(started_at: float) -> bool:
-        beats = (await read_flow(redis, FLOW)).workers
-        return any(
-            beat.replica == replica and beat.started_at >= started_at - _CLOCK_SLACK_S
-            for beat in beats
-        )
-
-    environment = backends.environment(TASKFLOW_FLOW=FLOW, TASKFLOW_REPLICA=replica)
-    return _python(data, name, Stage.WORKER, "taskflow_worker", environment, ready)
+    return ready
 
 
 def _python(

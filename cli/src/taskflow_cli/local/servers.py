@@ -233,8 +233,7 @@ class EmbeddedPostgres(_Server):
     def _command(self) -> list[str]:
         settings = {
             "listen_addresses": "",
-            # a comma would separate two folders
-            "unix_socket_directories": f'"{self.sockets}"',
+            "unix_socket_directories": str(self.sockets),
             "max_connections": "200",
         } | self._settings
         options = [f"--{name}={value}" for name, value in settings.items()]

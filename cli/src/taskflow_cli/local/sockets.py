@@ -16,8 +16,11 @@ class UnsafeFolderError(Exception):
 
 
 def socket_folder(data: Path) -> Path:
-    """Return the folder for a server's sockets: beside its data, or a short path if that is long."""
-    if len(os.fsencode(data)) <= _SOCKET_PATH_MAX - len(_LONGEST_NAME):
+    """Return the folder for a server's sockets: beside its data, or one in /tmp where that cannot be.
+
+    A socket's path is short, and PostgreSQL's clients take a comma for the end of a host.
+    """
+    if len(os.fsencode(data)) <= _SOCKET_PATH_MAX - len(_LONGEST_NAME) and "," not in str(data):
         return data.with_name(f"{data.name}-run")
     digest = hashlib.sha256(os.fsencode(data)).hexdigest()[:12]
     return Path(tempfile.gettempdir()) / f"taskflow-{os.getuid()}-{digest}"

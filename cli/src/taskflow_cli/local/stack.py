@@ -144,13 +144,12 @@ class Stack:
         self._step("dispatcher")
 
     async def _start_workers(self, backends: parts.Backends) -> None:
-        assert self.redis is not None  # noqa: S101 - connected before any process starts
         async with asyncio.TaskGroup() as starting:
             for number in range(1, self._options.workers + 1):
                 name = f"worker-{number}"
                 self._data.rotate(name)
                 replica = self._replica(name)
-                worker = parts.worker(self._data, backends, self.redis, name=name, replica=replica)
+                worker = parts.worker(self._data, backends, name=name, replica=replica)
                 starting.create_task(self.supervisor.start(worker))
         some = "1 worker" if self._options.workers == 1 else f"{self._options.workers} workers"
         self._step(f"flow {parts.FLOW} ({some})")

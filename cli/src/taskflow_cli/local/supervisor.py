@@ -16,7 +16,7 @@ from taskflow_cli.local.processes import identify
 from taskflow_cli.local.state import PartState
 from taskflow_cli.screen import duration
 
-_POLL_S = 0.03
+_POLL_S = 0.05
 _SIGNAL_NAMES = {number.value: number.name for number in signal.Signals}
 
 
