@@ -171,7 +171,8 @@ async def fetch(connection: AsyncConnection[Row], sql: str, *parameters: object)
     """Run one statement with `$1` placeholders on `connection`, prepared and binary."""
     cursor = AsyncRawCursor(connection)
     await cursor.execute(sql, parameters, prepare=True, binary=True)
-    return await cursor.fetchall() if cursor.description else []
+    # not `description`: that builds an object for each column, 50 µs for a wide table
+    return await cursor.fetchall() if cursor.rownumber is not None else []
 
 
 @contextmanager
