@@ -7,6 +7,8 @@ with `TASKFLOW_TEST_NO_SKIPS` a skipped test is a failed one.
 
 import itertools
 import os
+import shutil
+import tempfile
 from collections.abc import AsyncIterator, Generator, Iterator
 from pathlib import Path
 
@@ -36,6 +38,19 @@ def _unless_all_must_run[R: (pytest.TestReport, pytest.CollectReport)](report: R
         report.outcome = "failed"
         report.longrepr = f"skipped, but everything must run here: {reason}"
     return report
+
+
+@pytest.hookimpl(tryfirst=True)
+def pytest_configure(config: pytest.Config) -> None:
+    """Keep temporary files of each run apart from every other run's.
+
+    By default all runs of a user share `/tmp/pytest-of-<user>`, and each one that begins closes that
+    folder to other users: also to the user as whom the PostgreSQL of a run of root is working.
+    """
+    if config.option.basetemp is None:
+        folder = tempfile.mkdtemp(prefix="taskflow-tests-")
+        config.option.basetemp = folder
+        config.add_cleanup(lambda: shutil.rmtree(folder, ignore_errors=True))
 
 
 @pytest.hookimpl(wrapper=True)
