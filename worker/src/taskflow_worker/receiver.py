@@ -94,23 +94,24 @@ class FlowReceiver(Receiver):
 
     async def _fetch(self, link: Link) -> None:
         while not self.attempts.stopping:
-            count = await self._wanted()
-            if count <= 0:
-                continue
             session = await self._session.opened()
+            await self._room()
+            # from here to the reservation nothing else may run
+            count = min(self._books.slots.free, self._share)
+            if count <= 0 or self._books.completions.full or self.attempts.stopping:
+                continue
             with self._books.slots.reserve(count):
                 attempts = await self._take(link, session, count)
                 self.attempts.start(attempts)
 
-    async def _wanted(self) -> int:
-        """Return how many to ask for; 0 or less: look again."""
+    async def _room(self) -> None:
+        """Wait until it may be worth asking for tasks."""
         slots = self._books.slots
         if slots.free <= 0 or self._books.completions.full:
             await slots.changed()
         if slots.free < self._share // 4 and slots.busy:
             # a trickle: let some more slots fall free, so that a batch is worth its round trips
             await asyncio.sleep(self._tempo.linger_s)
-        return 0 if self._books.completions.full else min(slots.free, self._share)
 
     async def _take(self, link: Link, session: int, count: int) -> list[Attempt]:
         popped = await self._source.pop(count)
