@@ -1,13 +1,26 @@
 """How commands print: colours and live lines on a terminal, plain lines in a pipe."""
 
 import math
+import os
+import sys
+from typing import override
 
 from rich.console import Console
 
 
+class _Console(Console):
+    """A console whose reader may leave: `taskflow up --detach | head` still starts everything."""
+
+    @override
+    def on_broken_pipe(self) -> None:
+        nothing = os.open(os.devnull, os.O_WRONLY)
+        os.dup2(nothing, sys.stdout.fileno())
+        os.close(nothing)
+
+
 def console(*, stderr: bool = False) -> Console:
     """Return a console for now's stdout or stderr; it respects `NO_COLOR` and pipes."""
-    return Console(stderr=stderr, highlight=False, soft_wrap=True)
+    return _Console(stderr=stderr, highlight=False, soft_wrap=True)
 
 
 def count(number: float) -> str:

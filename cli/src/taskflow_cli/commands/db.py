@@ -154,10 +154,11 @@ def _described(difference: object) -> str:
 
 def _named(operand: object) -> str:
     """Return the name of a table, column or index, with its table's; or what else it is."""
-    name, table = getattr(operand, "name", None), getattr(operand, "table", None)
+    name = getattr(operand, "name", None)
+    table = getattr(getattr(operand, "table", None), "name", None)
     if not isinstance(name, str):
         return str(operand)
-    return f"{table.name}.{name}" if hasattr(table, "name") else name
+    return f"{table}.{name}" if table else name
 
 
 def _age(text: str) -> timedelta:
