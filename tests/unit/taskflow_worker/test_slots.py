@@ -17,7 +17,17 @@ def test_what_is_asked_for_is_not_free() -> None:
     assert slots.free == 1
 
 
-@pytest.mark.parametrize("event", ["leave", "reserve"])
+def test_what_is_promised_is_not_asked_for_but_may_be_adopted() -> None:
+    slots = Slots(4)
+    slots.promise(3)
+
+    assert (slots.free, slots.untaken) == (1, 4)
+    with slots.reserve(4):  # pops that wait for something to come
+        assert slots.free < 0
+        assert slots.untaken == 0
+
+
+@pytest.mark.parametrize("event", ["leave", "reserve", "promise"])
 async def test_whoever_waits_for_room_is_woken(event: str) -> None:
     slots = Slots(1)
     slots.busy = 1
@@ -28,6 +38,8 @@ async def test_whoever_waits_for_room_is_woken(event: str) -> None:
     if event == "leave":
         slots.leave()
         assert slots.free == 1
+    elif event == "promise":
+        slots.promise(0)
     else:
         with slots.reserve(1):
             pass

@@ -43,8 +43,10 @@ class Watch:
             await asyncio.sleep(min(self._tempo.look_every_s, self._tempo.beat_every_s))
             self._session.doubt()
             now = time.monotonic()
-            if now - looked_at >= self._tempo.beat_every_s or self._any_older_than(
-                now - self._tempo.look_every_s
+            if (
+                now - looked_at >= self._tempo.beat_every_s
+                or self._books.slots.promised
+                or self._any_older_than(now - self._tempo.look_every_s)
             ):
                 await self.look()
                 looked_at = now
@@ -72,12 +74,12 @@ class Watch:
             held = ledger.find(task_id) if cancel else None
             if held is not None and held.number == number:
                 self._runner.request_cancel(held)
-        if strangers:
-            await self._adopt(session, strangers)
+        await self._adopt(session, strangers)
 
     async def _adopt(self, session: int, strangers: list[str]) -> None:
         slots = self._books.slots
-        some = strangers if self._runner.stopping else strangers[: max(0, slots.free)]
+        some = strangers if self._runner.stopping else strangers[: max(0, slots.untaken)]
+        slots.promise(len(strangers) - len(some))
         if some:
             with slots.reserve(len(some)):
                 attempts = await self._source.adopt(self._link, session, some)
