@@ -15,6 +15,7 @@ from pydantic import BaseModel
 
 from taskflow_api.tasks.schemas import TaskEventRead, TaskMeta, TaskRead
 from taskflow_core.db.database import Row
+from taskflow_core.tasks.states import TaskStatus
 
 _encoder = msgspec.json.Encoder()
 
@@ -45,6 +46,11 @@ class TaskRow(msgspec.Struct, frozen=True, gc=False):
     updated_at: datetime
     started_at: datetime | None
     finished_at: datetime | None
+
+    @property
+    def is_run(self) -> bool:
+        """Whether a worker is at it right now."""
+        return self.handler is not None and self.status == TaskStatus.IN_PROGRESS
 
 
 class EventRow(msgspec.Struct, frozen=True, gc=False):
