@@ -1,1 +1,1 @@
-"""TODO."""
+"""TaskFlow's HTTP API."""

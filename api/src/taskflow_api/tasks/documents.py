@@ -4,6 +4,7 @@ from typing import Any
 from uuid import UUID
 
 from taskflow_api.cursors import CursorRefused
+from taskflow_api.documents import Responses, problems
 from taskflow_api.tasks.errors import (
     AlreadyFinal,
     AssigneeRefused,
@@ -15,7 +16,7 @@ from taskflow_api.tasks.errors import (
     TransitionRefused,
     VersionChanged,
 )
-from taskflow_core.errors import FieldError, TaskFlowError, ValidationFailed
+from taskflow_core.errors import FieldError, ValidationFailed
 from taskflow_core.tasks.states import TaskStatus
 
 _ID = UUID("01920f3a-7c00-7d3e-8b1a-5f6d2c9e4a10")
@@ -72,20 +73,6 @@ ASSIGN: dict[str, Any] = {
 _ETAG = {"ETag": {"description": "The task's version.", "schema": {"type": "string"}}}
 _LOCATION = {"Location": {"description": "The task's path.", "schema": {"type": "string"}}}
 
-type Responses = dict[int | str, dict[str, Any]]
-
-
-def problems(*errors: TaskFlowError) -> Responses:
-    """Return the documentation of these problems, by status."""
-    responses: Responses = {}
-    for error in errors:
-        body = error.problem(request_id="01920f3a-7c00-7d3e-8b1a-000000000000")
-        response = responses.setdefault(
-            error.status, {"description": error.title, "content": {PROBLEM: {"examples": {}}}}
-        )
-        response["content"][PROBLEM]["examples"][error.type] = {"value": body}
-    return responses
-
 
 def answers(status: int, description: str, *, headers: dict[str, Any] | None = None) -> Responses:
     """Return the documentation of an answer that is a task."""
@@ -93,7 +80,6 @@ def answers(status: int, description: str, *, headers: dict[str, Any] | None = N
     return {status: {"description": description, "headers": headers or _ETAG, "content": content}}
 
 
-PROBLEM = "application/problem+json"
 _missing = TaskNotFound()
 _changed = VersionChanged(4)
 _person = ValidationFailed(

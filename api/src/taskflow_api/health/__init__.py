@@ -1,0 +1,1 @@
+"""How the process is, for probes and for people."""

@@ -1,0 +1,1 @@
+"""The people, as administrators see them."""
