@@ -27,7 +27,7 @@ class Passwords:
         self._threads = ThreadPoolExecutor(settings.password_threads, "bcrypt")
         self._room = settings.password_threads * (1 + _WAITING_PER_THREAD)
         # of a password that nobody has: checking against it takes as long as against a real one
-        self._nobody = _hash(base64.b64encode(hashlib.sha256().digest()), self._cost)
+        self._nobody = hash_password("", self._cost)
 
     def __enter__(self) -> Self:
         return self
@@ -37,11 +37,11 @@ class Passwords:
 
     async def hash(self, password: str) -> str:
         """Return the hash to store."""
-        return (await self._run(_hash, _shortened(password), self._cost)).decode()
+        return await self._run(hash_password, password, self._cost)
 
     async def matches(self, password: str, stored: str | None) -> bool:
         """Tell whether a password is the stored one; without one it takes the same time."""
-        digest = stored.encode() if stored else self._nobody
+        digest = (stored or self._nobody).encode()
         matches = await self._run(bcrypt.checkpw, _shortened(password), digest)
         return matches and stored is not None
 
@@ -55,9 +55,10 @@ class Passwords:
             self._room += 1
 
 
+def hash_password(password: str, cost: int) -> str:
+    """Return the hash to store; it takes 2^`cost` rounds of one core."""
+    return bcrypt.hashpw(_shortened(password), bcrypt.gensalt(cost)).decode()
+
+
 def _shortened(password: str) -> bytes:
     return base64.b64encode(hashlib.sha256(password.encode()).digest())
-
-
-def _hash(secret: bytes, cost: int) -> bytes:
-    return bcrypt.hashpw(secret, bcrypt.gensalt(cost))

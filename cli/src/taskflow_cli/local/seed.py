@@ -1,12 +1,13 @@
 """The logins of a local TaskFlow. Their passwords are public: never for a server of others."""
 
-import bcrypt
 import psycopg
 
+from taskflow_api.auth.passwords import hash_password
 from taskflow_core.ids import new_id
 
 USER = ("user@example.com", "user123")
 ADMIN = ("admin@example.com", "admin123")
+_BCRYPT_COST = 10  # they are no secret, and a first start should be quick
 _LOGINS = ((ADMIN, "admin", "Admin"), (USER, "user", "User"))
 
 
@@ -21,9 +22,5 @@ def seed(database_url: str) -> None:
                 connection.execute(
                     "insert into users (id, email, name, password_hash, role)"
                     " values (%s, %s, %s, %s, %s) on conflict do nothing",
-                    (new_id(), email, name, hash_password(password), role),
+                    (new_id(), email, name, hash_password(password, _BCRYPT_COST), role),
                 )
-
-
-def hash_password(p: str) -> str:  # noqa: D103
-    return bcrypt.hashpw(p.encode(), bcrypt.gensalt(12)).decode()
