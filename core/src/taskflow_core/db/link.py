@@ -18,6 +18,7 @@ _log = structlog.get_logger(__name__)
 
 _RETRY_PAUSE_S = 0.25
 _ONCE_WITHIN_S = 30.0
+_CUT_OFF_S = 0.1
 
 
 class Link:
@@ -72,16 +73,25 @@ class Link:
         `within_s` seconds, `TimeoutError`: then the statement may or may not have been done.
         """
         async with asyncio.timeout(within_s), self._lock:
+            asking = asyncio.create_task(self._try(sql, parameters))
             try:
-                return await self._ask(self._connection or await self._connect(), sql, parameters)
-            except BaseException as error:
-                if not self._is_final(error):
-                    await self._drop()
+                await asyncio.wait({asking})
+            except asyncio.CancelledError:
+                await _cut_off(asking)
                 raise
+            return asking.result()
 
     async def close(self) -> None:
         """Close the connection; the next `fetch` would open another."""
         await self._drop()
+
+    async def _try(self, sql: str, parameters: tuple[object, ...]) -> list[Row]:
+        try:
+            return await self._ask(self._connection or await self._connect(), sql, parameters)
+        except BaseException as error:
+            if not self._is_final(error):
+                await self._drop()
+            raise
 
     async def _ask(
         self, connection: AsyncConnection[Row], sql: str, parameters: tuple[object, ...]
@@ -134,6 +144,19 @@ class Link:
         connection, self._connection = self._connection, None
         if connection is not None:
             await connection.close()
+
+
+async def _cut_off(asking: "asyncio.Task[list[Row]]") -> None:
+    """End a task that waits for psycopg, in no time.
+
+    Cancelled once, psycopg asks the server to stop the statement, and waits for that for 5 s if the
+    server does not answer. Cancelled again, it closes the connection.
+    """
+    for _ in range(2):
+        asking.cancel()
+        await asyncio.wait({asking}, timeout=_CUT_OFF_S)
+    if asking.done() and not asking.cancelled():
+        asking.exception()  # of no interest any more
 
 
 def array(values: "list[str] | tuple[str, ...]") -> str:
