@@ -7,7 +7,7 @@ import socket
 import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
-from typing import Any, overload
+from typing import Any, NoReturn, overload
 
 from pydantic import ValidationError
 from pydantic_core import ErrorDetails
@@ -51,9 +51,14 @@ def settings_or_exit(*classes: type[BaseSettings]) -> tuple[Any, ...]:
         except ValidationError as error:
             complaints += [_sentence(cls, details) for details in error.errors()]
     if complaints:
-        print(*dict.fromkeys(complaints), sep="\n", file=sys.stderr)  # noqa: T201 - no logging yet
-        raise SystemExit(BAD_SETTINGS)
+        refuse(*dict.fromkeys(complaints))
     return tuple(read)
+
+
+def refuse(*sentences: str) -> NoReturn:
+    """Say on stderr which settings are wrong, a sentence each, and exit with code 2."""
+    print(*sentences, sep="\n", file=sys.stderr)  # noqa: T201 - for people, not for the log
+    raise SystemExit(BAD_SETTINGS)
 
 
 def replica_name(configured: str) -> str:

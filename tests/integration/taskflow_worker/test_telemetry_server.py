@@ -100,7 +100,14 @@ async def test_without_a_port_nothing_is_served() -> None:
         assert port is None
 
 
-async def test_a_taken_port_is_an_error(port: int) -> None:
-    with pytest.raises(OSError, match="address already in use"):
-        async with serve_telemetry(port, CollectorRegistry(), lambda: True):
+@pytest.mark.parametrize("host", ["127.0.0.1", "no.such.host.invalid"])
+async def test_a_port_that_cannot_be_had_is_a_sentence_and_exit_code_2(
+    port: int, host: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    with pytest.raises(SystemExit) as caught:
+        async with serve_telemetry(port, CollectorRegistry(), lambda: True, host=host):
             pass
+
+    assert caught.value.code == 2
+    said = capsys.readouterr().err
+    assert said.startswith(f"TASKFLOW_METRICS_PORT: port {port} of {host} cannot be used: ")

@@ -12,6 +12,8 @@ from contextlib import asynccontextmanager
 from prometheus_client import CollectorRegistry
 from prometheus_client.exposition import choose_encoder
 
+from taskflow_core.process import refuse
+
 _HEAD_BYTES = 8_192
 _HEAD_S = 5.0
 _TEXT = "text/plain; charset=utf-8"
@@ -29,7 +31,8 @@ async def serve_telemetry(
 ) -> AsyncIterator[int | None]:
     """Serve for the length of the block; yields the port (0 takes a free one, None serves nothing).
 
-    `alive` decides between 200 and 503 at `/livez`. Raises `OSError` when the port is taken.
+    `alive` decides between 200 and 503 at `/livez`. A port that cannot be had is a wrong setting: one
+    sentence, and exit code 2.
     """
     if port is None:
         yield None
@@ -42,7 +45,10 @@ async def serve_telemetry(
             task.add_done_callback(connections.discard)
         await _converse(reader, writer, registry, alive)
 
-    server = await asyncio.start_server(connected, host, port, limit=_HEAD_BYTES)
+    try:
+        server = await asyncio.start_server(connected, host, port, limit=_HEAD_BYTES)
+    except OSError as error:
+        refuse(f"TASKFLOW_METRICS_PORT: port {port} of {host} cannot be used: {error.strerror}.")
     try:
         yield server.sockets[0].getsockname()[1]
     finally:
