@@ -19,14 +19,16 @@ from taskflow_worker.telemetry_server import serve_telemetry
 _log = structlog.get_logger(__name__)
 
 
-async def run(database: DatabaseSettings, redis: RedisSettings, own: DispatcherSettings) -> None:
+async def run(
+    database: DatabaseSettings, redis: RedisSettings, own: DispatcherSettings, timings: Timings
+) -> None:
     """Stand for the lease, and lead while it is ours, until a signal."""
     registry = CollectorRegistry()
     replica = replica_name(own.replica)
     with stop_signals() as stop:
         async with (
             candidate(
-                database, redis, replica=replica, registry=registry, timings=Timings()
+                database, redis, replica=replica, registry=registry, timings=timings
             ) as election,
             serve_telemetry(
                 own.metrics_port, registry, election.alive, host=own.metrics_host
@@ -37,13 +39,13 @@ async def run(database: DatabaseSettings, redis: RedisSettings, own: DispatcherS
     _log.info("dispatcher.stopped")
 
 
-def main() -> None:
+def main(timings: Timings = Timings()) -> None:  # noqa: B008 - frozen
     """Read the settings and run. Exit code 2: a setting is wrong."""
     database, redis, own, log = settings_or_exit(
         DatabaseSettings, RedisSettings, DispatcherSettings, LogSettings
     )
     configure(log, component="dispatcher", replica=replica_name(own.replica))
-    uvloop.run(run(database, redis, own))
+    uvloop.run(run(database, redis, own, timings))
 
 
 if __name__ == "__main__":

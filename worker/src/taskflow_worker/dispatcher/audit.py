@@ -58,8 +58,8 @@ class Audit:
         # what takes longer than half a period goes on next time, with the flows that waited longest;
         # an empty window has surely lost something, and is quickly read
         until = self._clock() + self._timings.audit_s / 2
-        lengths = await self._window.lengths(sorted(flows))
-        for flow in sorted(flows, key=lambda f: (lengths[f] > 0, self._looked_at.get(f, 0.0))):
+        lengths = await self._window.lengths(list(flows))
+        for flow in sorted(flows, key=lambda f: (lengths[f] > 0, self._looked_at.get(f, 0.0), f)):
             if self._clock() > until:
                 break
             await self._look(flow)

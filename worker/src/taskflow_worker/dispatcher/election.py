@@ -95,7 +95,7 @@ class Election:
 
     async def _release(self) -> None:
         try:
-            await self._lease.release(within_s=self._timings.grace_s / 2)
+            await self._lease.release(within_s=self._timings.release_s)
         except Exception as error:  # noqa: BLE001 - it runs out by itself
             _log.warning("dispatcher.release_failed", error=type(error).__name__)
 

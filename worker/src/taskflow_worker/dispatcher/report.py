@@ -4,6 +4,7 @@ import time
 from collections.abc import Callable
 from itertools import batched
 
+from redis import ResponseError
 from redis.asyncio import Redis
 
 from taskflow_core.queue import upkeep
@@ -50,7 +51,7 @@ class Report:
         """Count, send, set the gauges."""
         began = self._clock()
         if self._reported is None:
-            self._reported = set(await known_flows(self._redis))
+            self._reported = await self._left_behind()
         running: dict[str, int] = dict(await self._db.fetch(upkeep.RUNNING))
         waiting = {flow for (flow,) in await self._db.fetch(upkeep.WAITING_FLOWS)}
         depths = await self._count(waiting | running.keys() | self._reported, running)
@@ -61,6 +62,12 @@ class Report:
         self._slots.update({flow: _live_slots(beats) for flow, beats in workers.items()})
         self._show(depths)
         return min(_LONGEST_REST_S, max(self._timings.report_s, _COST * (self._clock() - began)))
+
+    async def _left_behind(self) -> set[str]:
+        try:
+            return set(await known_flows(self._redis))
+        except ResponseError:  # the key holds something else; sending the depths mends it
+            return set()
 
     async def _count(self, flows: set[str], running: dict[str, int]) -> dict[str, FlowDepth]:
         depths = {}

@@ -10,7 +10,8 @@ class Timings:
     lease_ttl_s: float = 10.0
     renew_s: float = 2.0
     follow_s: float = 1.0  # how often a follower asks whether the lease is free
-    grace_s: float = 1.0  # for a round to end when this replica stops or no longer leads
+    grace_s: float = 0.7  # for a round to end when this replica stops or no longer leads
+    release_s: float = 0.3  # for giving the lease back; all in all it leaves within two seconds
 
     tick_s: float = 0.15  # longest rest of the top-up: what is due waits no longer for it
     sessions_s: float = 1.0
