@@ -49,8 +49,15 @@ def create_app(settings: ApiSettings, drain: Drain | None = None) -> FastAPI:
         CORSMiddleware,
         allow_origins=settings.http.cors_origins,
         allow_methods=["GET", "POST", "PATCH", "DELETE"],
-        allow_headers=["Authorization", "Content-Type", "If-Match", "Idempotency-Key"],
-        expose_headers=["ETag", "Location", "X-Request-Id", "Retry-After"],
+        allow_headers=[
+            "Authorization",
+            "Content-Type",
+            "If-Match",
+            "If-None-Match",
+            "Idempotency-Key",
+            "Traceparent",
+        ],
+        expose_headers=["ETag", "Location", "Idempotency-Replayed", "X-Request-Id", "Retry-After"],
     )
     app.add_middleware(BodyLimit, limit=settings.http.max_body_bytes)
     app.add_middleware(Edge, metrics=metrics)  # the last one added is the outermost

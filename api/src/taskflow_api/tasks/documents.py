@@ -16,7 +16,7 @@ from taskflow_api.tasks.errors import (
     TransitionRefused,
     VersionChanged,
 )
-from taskflow_core.errors import FieldError, ValidationFailed
+from taskflow_core.errors import FieldError, Unauthenticated, ValidationFailed
 from taskflow_core.tasks.states import TaskStatus
 
 _ID = UUID("01920f3a-7c00-7d3e-8b1a-5f6d2c9e4a10")
@@ -80,6 +80,7 @@ def answers(status: int, description: str, *, headers: dict[str, Any] | None = N
     return {status: {"description": description, "headers": headers or _ETAG, "content": content}}
 
 
+_over = Unauthenticated("This session is over: log in again.")
 _missing = TaskNotFound()
 _changed = VersionChanged(4)
 _person = ValidationFailed(
@@ -88,14 +89,15 @@ _person = ValidationFailed(
 _field = ValidationFailed(errors=[FieldError("/title", "must have at most 200 characters")])
 
 CREATED = answers(201, "Created: durable from now on.", headers=_ETAG | _LOCATION)
-CREATE_TASK = CREATED | problems(_person, AssigneeRefused(), IdempotencyKeyReused())
+CREATE_TASK = CREATED | problems(_over, _person, AssigneeRefused(), IdempotencyKeyReused())
 GET_TASK = (
     answers(200, "The task.")
     | {304: {"description": "`If-None-Match` names its version: nothing has changed."}}
-    | problems(_missing)
+    | problems(_over, _missing)
 )
-LIST_TASKS = problems(CursorRefused())
+LIST_TASKS = problems(_over, CursorRefused())
 PATCH_TASK = answers(200, "The task as it is now.") | problems(
+    _over,
     _missing,
     StatusOfExecutable(_ID),
     TransitionRefused(TaskStatus.PENDING, [TaskStatus.IN_PROGRESS, TaskStatus.COMPLETED]),
@@ -103,12 +105,12 @@ PATCH_TASK = answers(200, "The task as it is now.") | problems(
     _field,
 )
 ASSIGN_TASK = answers(200, "The task as it is now.") | problems(
-    NotTheOwner(), _missing, _changed, AssigneeRefused()
+    _over, NotTheOwner(), _missing, _changed, AssigneeRefused()
 )
 CANCEL_TASK = (
     answers(200, "Cancelled.")
     | answers(202, "A worker runs it and is being told to stop; its status will say when it has.")
-    | problems(_missing, AlreadyFinal(TaskStatus.COMPLETED), _changed)
+    | problems(_over, _missing, AlreadyFinal(TaskStatus.COMPLETED), _changed)
 )
-DELETE_TASK = problems(NotTheOwner(), _missing, StillRunning(_ID), _changed)
-LIST_EVENTS = problems(_missing, CursorRefused())
+DELETE_TASK = problems(_over, NotTheOwner(), _missing, StillRunning(_ID), _changed)
+LIST_EVENTS = problems(_over, _missing, CursorRefused())
