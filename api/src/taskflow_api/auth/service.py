@@ -164,10 +164,11 @@ async def change_profile(db: AsyncSession, user: User, patch: ProfilePatch) -> l
         if getattr(user, name) != value
     }
     if new:
+        at = await queries.now(db)  # first: a query would write the row before we can catch it
         for name, value in new.items():
             setattr(user, name, value)
         user.version += 1
-        user.updated_at = await queries.now(db)
+        user.updated_at = at
         await save_email(db, user)
     return sorted(new)
 

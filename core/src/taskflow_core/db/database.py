@@ -98,6 +98,8 @@ class Database:
             poolclass=NullPool,
             # else each borrowed connection is asked for hstore's type number
             use_native_hstore=False,
+            # an error is logged with its statement, never with what people sent
+            hide_parameters=True,
         )
 
     @classmethod
