@@ -35,7 +35,7 @@ def key(kid: str = "test") -> SigningKey:
 
 def auth_settings(**given: Any) -> AuthSettings:
     """Return settings whose passwords hash in a millisecond."""
-    fields = {"TASKFLOW_JWT_KEYS": (key(),), "TASKFLOW_BCRYPT_COST": 4} | given
+    fields: dict[str, Any] = {"TASKFLOW_JWT_KEYS": (key(),), "TASKFLOW_BCRYPT_COST": 4} | given
     return AuthSettings(**fields)
 
 
@@ -134,7 +134,7 @@ class Api:
         async with app.router.lifespan_context(app) as state:
 
             async def with_state(scope: Scope, receive: Receive, send: Send) -> None:
-                await app(scope | {"state": dict(state or {})}, receive, send)
+                await app({**scope, "state": dict(state or {})}, receive, send)
 
             transport = httpx.ASGITransport(with_state, raise_app_exceptions=False)
             async with httpx.AsyncClient(transport=transport, base_url="http://test") as client:

@@ -89,7 +89,7 @@ async def test_anothers_session_cannot_be_ended(api: Api, user: Person) -> None:
     ],
 )
 async def test_no_token_no_answer(api: Api, header: str | None, why: str) -> None:
-    headers = {} if header is None else {"authorization": header.encode("latin-1")}
+    headers = [] if header is None else [(b"authorization", header.encode("latin-1"))]
 
     answer = await api.client.get("/api/v1/auth/me", headers=headers)
 

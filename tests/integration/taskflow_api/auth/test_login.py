@@ -76,7 +76,7 @@ async def test_an_unknown_email_costs_a_hash_too(api: Api) -> None:
         checked.append(function)
         return await run(function, *args)  # type: ignore[arg-type]  # passed on as it came
 
-    api.resources.passwords._run = counting  # type: ignore[method-assign]  # a spy
+    api.resources.passwords._run = counting  # type: ignore[assignment, method-assign]  # a spy
     await api.post("/auth/login", {"email": "no@example.com", "password": "wrong"})
 
     assert len(checked) == 1
