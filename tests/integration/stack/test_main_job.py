@@ -38,7 +38,8 @@ def create(client: httpx.Client, **task: Any) -> dict[str, Any]:
 
 def finished(client: httpx.Client, task_id: str, *, within_s: float = 10.0) -> dict[str, Any]:
     async def look() -> dict[str, Any]:
-        seen: dict[str, Any] = client.get(f"/tasks/{task_id}").json()
+        answer = await asyncio.to_thread(client.get, f"/tasks/{task_id}")
+        seen: dict[str, Any] = answer.json()
         return seen
 
     return asyncio.run(
@@ -96,7 +97,8 @@ def test_a_killed_workers_task_runs_again_and_completes_once(
     os.kill(stack.pids("worker")[replica], signal.SIGKILL)
 
     async def attempt() -> int:
-        seen: int = user.get(f"/tasks/{task['id']}").json()["attempt"]
+        answer = await asyncio.to_thread(user.get, f"/tasks/{task['id']}")
+        seen: int = answer.json()["attempt"]
         return seen
 
     asyncio.run(eventually(attempt, lambda n: n == 2, within_s=20, what="a second attempt"))
