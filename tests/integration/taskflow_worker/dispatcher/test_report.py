@@ -243,3 +243,13 @@ async def test_who_does_not_lead_says_nothing(
         await report.step()
 
     assert await depth(redis) is None
+
+
+async def test_an_idle_flow_with_workers_is_known_to_be_empty(report: Report, redis: Redis) -> None:
+    await report.step()
+    assert await depth(redis) is None
+
+    await send_beat(redis, "default", beat("w", 2))  # a worker of a flow that never had a task
+    await report.step()
+
+    assert await depth(redis) == (0, 0, 0)

@@ -22,8 +22,9 @@ _KEEP_EMPTY_S = 600.0  # for how long an empty flow stays in the metrics, so tha
 
 
 class Report:
-    """Says what waits and runs in every flow where anything does, and once more when nothing does.
+    """Says what waits and runs in every flow that had work or workers in the last day.
 
+    Of an idle flow too: whoever scales it must be able to tell "nothing waits" from "nobody knows".
     `slots` is filled with the slots of each flow's live workers. `target` says how long a window may be.
     """
 
@@ -43,27 +44,22 @@ class Report:
         self._db, self._redis = db, redis
         self._slots, self._target = slots, target
         self._metrics, self._timings, self._clock = metrics, timings, clock
-        # to be reported once more, though empty: at first, all that the leader before us may have left
-        self._reported: set[str] | None = None
         self._empty_since: dict[str, float] = {}
 
     async def step(self) -> float:
         """Count, send, set the gauges."""
         began = self._clock()
-        if self._reported is None:
-            self._reported = await self._left_behind()
         running: dict[str, int] = dict(await self._db.fetch(upkeep.RUNNING))
         waiting = {flow for (flow,) in await self._db.fetch(upkeep.WAITING_FLOWS)}
-        depths = await self._count(waiting | running.keys() | self._reported, running)
+        depths = await self._count(waiting | running.keys() | await self._known(), running)
         self._db.require()
         workers = await send_depths(self._redis, depths)
-        self._reported = {flow for flow, depth in depths.items() if depth.waiting or depth.running}
         self._slots.clear()
         self._slots.update({flow: _live_slots(beats) for flow, beats in workers.items()})
         self._show(depths)
         return min(_LONGEST_REST_S, max(self._timings.report_s, _COST * (self._clock() - began)))
 
-    async def _left_behind(self) -> set[str]:
+    async def _known(self) -> set[str]:
         try:
             return set(await known_flows(self._redis))
         except ResponseError:  # the key holds something else; sending the depths mends it
