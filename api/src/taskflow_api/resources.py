@@ -75,7 +75,8 @@ async def open_resources(
         )
 
 
-def _resources(request: Request) -> Resources:
+async def _resources(request: Request) -> Resources:
+    # async, though nothing is awaited: the framework sends what is not to a thread
     resources: Resources = request.state.resources
     return resources
 

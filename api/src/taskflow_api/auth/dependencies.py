@@ -64,7 +64,7 @@ def require(permission: Permission) -> Callable[[Caller], Awaitable[Caller]]:
     return permitted
 
 
-def _client(request: Request, resources: ResourcesDep) -> Client:
+async def _client(request: Request, resources: ResourcesDep) -> Client:
     return client_of(request, resources.settings.http.trusted_proxies)
 
 

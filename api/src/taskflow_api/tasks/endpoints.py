@@ -7,8 +7,8 @@ from fastapi import Body, Depends, Header, Path, Query, Response
 
 from taskflow_api.auth.dependencies import Caller, require
 from taskflow_api.resources import ResourcesDep
-from taskflow_api.routing import router
-from taskflow_api.tasks import changing, creating, documents, reading
+from taskflow_api.routing import router, shortcut
+from taskflow_api.tasks import changing, creating, documents, reading, shortcuts
 from taskflow_api.tasks.access import Viewer
 from taskflow_api.tasks.changing import Command
 from taskflow_api.tasks.filters import LIMIT_MAX, TaskFilters
@@ -49,6 +49,7 @@ Limit = Annotated[int, Query(ge=1, le=LIMIT_MAX, description="Most events on a p
 
 
 @routes.post("", status_code=201, response_model=TaskRead, responses=documents.CREATE_TASK)
+@shortcut(shortcuts.create_task)
 async def create_task(
     resources: ResourcesDep,
     caller: Annotated[Caller, Depends(require("tasks:create"))],
@@ -70,6 +71,7 @@ async def create_task(
 
 
 @routes.get("", response_model=TaskPage, responses=documents.LIST_TASKS)
+@shortcut(shortcuts.list_tasks)
 async def list_tasks(
     resources: ResourcesDep,
     caller: Annotated[Caller, Depends(require("tasks:read"))],
@@ -81,6 +83,7 @@ async def list_tasks(
 
 
 @routes.get("/{task_id}", response_model=TaskRead, responses=documents.GET_TASK)
+@shortcut(shortcuts.get_task)
 async def get_task(
     resources: ResourcesDep,
     caller: Annotated[Caller, Depends(require("tasks:read"))],
