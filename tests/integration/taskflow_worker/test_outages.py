@@ -5,6 +5,7 @@ import signal
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 
+import psutil
 from redis import Redis as SyncRedis
 from redis.asyncio import Redis
 from structlog.testing import capture_logs
@@ -189,3 +190,22 @@ async def test_stopping_does_not_wait_for_servers_that_are_away(
 
     assert worker is not None
     assert worker.is_clean, "nothing was lost: it held nothing"
+
+
+async def test_stopping_does_not_wait_for_a_postgresql_that_says_nothing(
+    lab: Lab, postgres: EmbeddedPostgres
+) -> None:
+    @lab.broker.handler("work")
+    async def work() -> None: ...
+
+    assert postgres.process is not None
+    frozen: list[psutil.Process] = []
+    try:
+        async with asyncio.timeout(9), lab.worker():
+            await lab.result(await lab.create_one("work"))
+            frozen = psutil.Process(postgres.process.pid).children(recursive=True)
+            for process in frozen:
+                process.suspend()
+    finally:
+        for process in frozen:
+            process.resume()

@@ -2,7 +2,7 @@
 
 import asyncio
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Coroutine
 
 import psycopg
 import structlog
@@ -47,7 +47,7 @@ class Link:
                 try:
                     connection = self._connection or await self._connect()
                     sent = True
-                    return await self._ask(connection, sql, parameters)
+                    return await _interruptible(self._ask(connection, sql, parameters))
                 except asyncio.CancelledError:
                     # the connection may be in the middle of an answer
                     await self._drop()
@@ -73,13 +73,7 @@ class Link:
         `within_s` seconds, `TimeoutError`: then the statement may or may not have been done.
         """
         async with asyncio.timeout(within_s), self._lock:
-            asking = asyncio.create_task(self._try(sql, parameters))
-            try:
-                await asyncio.wait({asking})
-            except asyncio.CancelledError:
-                await _cut_off(asking)
-                raise
-            return asking.result()
+            return await _interruptible(self._try(sql, parameters))
 
     async def close(self) -> None:
         """Close the connection; the next `fetch` would open another."""
@@ -146,12 +140,19 @@ class Link:
             await connection.close()
 
 
-async def _cut_off(asking: "asyncio.Task[list[Row]]") -> None:
-    """End a task that waits for psycopg, in no time.
+async def _interruptible(ask: Coroutine[None, None, list[Row]]) -> list[Row]:
+    """Wait for psycopg; when cancelled, end it in no time."""
+    asking = asyncio.create_task(ask)
+    try:
+        await asyncio.wait({asking})
+    except asyncio.CancelledError:
+        await _cut_off(asking)
+        raise
+    return asking.result()
 
-    Cancelled once, psycopg asks the server to stop the statement, and waits for that for 5 s if the
-    server does not answer. Cancelled again, it closes the connection.
-    """
+
+async def _cut_off(asking: "asyncio.Task[list[Row]]") -> None:
+    """Cancel twice: once, psycopg asks the server to stop, and waits for that for 5 s if it is silent."""
     for _ in range(2):
         asking.cancel()
         await asyncio.wait({asking}, timeout=_CUT_OFF_S)
