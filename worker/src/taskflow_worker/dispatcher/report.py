@@ -18,7 +18,6 @@ _FLOWS_AT_ONCE = 100
 _COST = 20  # a report may take one twentieth of the time: counting deep backlogs is not free
 _LONGEST_REST_S = 10.0
 _LIVE_S = 15.0  # a worker that beat within this is counted on
-_KEEP_EMPTY_S = 600.0  # for how long an empty flow stays in the metrics, so that they show zero
 
 
 class Report:
@@ -44,7 +43,7 @@ class Report:
         self._db, self._redis = db, redis
         self._slots, self._target = slots, target
         self._metrics, self._timings, self._clock = metrics, timings, clock
-        self._empty_since: dict[str, float] = {}
+        self._shown: set[str] = set()
 
     async def step(self) -> float:
         """Count, send, set the gauges."""
@@ -82,22 +81,18 @@ class Report:
         return depths
 
     def _show(self, depths: dict[str, FlowDepth]) -> None:
-        now, metrics = self._clock(), self._metrics
+        metrics = self._metrics
         for flow, depth in depths.items():
             metrics.waiting.labels(flow, "backlog").set(depth.backlog)
             metrics.waiting.labels(flow, "window").set(depth.window)
             metrics.oldest_wait.labels(flow).set(depth.oldest_wait_s)
             metrics.running.labels(flow).set(depth.running)
-            if depth.waiting or depth.running:
-                self._empty_since.pop(flow, None)
-            else:
-                self._empty_since.setdefault(flow, now)
-        for flow in [f for f, since in self._empty_since.items() if since < now - _KEEP_EMPTY_S]:
-            del self._empty_since[flow]
+        for flow in self._shown - depths.keys():
             for place in ("backlog", "window"):
                 metrics.waiting.remove(flow, place)
             metrics.oldest_wait.remove(flow)
             metrics.running.remove(flow)
+        self._shown = set(depths)
 
 
 def _live_slots(beats: tuple[WorkerBeat, ...]) -> int:
