@@ -328,7 +328,9 @@ class DispatcherSettings(_Settings):
         "",
         max_length=100,
         validation_alias=_named("TASKFLOW_REPLICA"),
-        description="Name of this replica; the host name and process id by default.",
+        description=(
+            "Name of this replica, unlike any other's; the host name and process id by default."
+        ),
     )
     metrics_port: int | None = Field(
         None,
