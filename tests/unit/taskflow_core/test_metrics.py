@@ -11,8 +11,8 @@ from taskflow_core.telemetry.metrics import ApiMetrics, DispatcherMetrics, Worke
 
 COMPONENTS = [ApiMetrics, WorkerMetrics, DispatcherMetrics]
 BOUNDED = {
-    *("flow", "handler", "outcome", "route", "method", "status", "reason", "state", "why"),
-    *("became", "place"),
+    *("flow", "handler", "outcome", "route", "method", "status", "reason", "state"),
+    *("became", "place", "duty"),
 }
 # words that speak of a time
 SAYS_TIME = ("age", "duration", "lag", "wait", "run", "tick")
