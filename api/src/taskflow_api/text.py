@@ -116,6 +116,7 @@ def _json_leaf(node: object) -> None:
 
 
 Line = Annotated[str, StringConstraints(min_length=1, max_length=200), AfterValidator(_line)]
+LoginName = Annotated[str, StringConstraints(min_length=1, max_length=254), AfterValidator(_line)]
 Paragraph = Annotated[str, StringConstraints(max_length=10_000), AfterValidator(_paragraph)]
 Email = Annotated[
     str,

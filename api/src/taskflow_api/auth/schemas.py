@@ -7,7 +7,7 @@ from uuid import UUID
 from pydantic import ConfigDict, Field, StringConstraints
 
 from taskflow_api.schemas import Body, Read
-from taskflow_api.text import Email, Line
+from taskflow_api.text import Email, Line, LoginName
 from taskflow_core.models.users import Role
 
 # any characters at all: what is hashed is never shown
@@ -45,7 +45,7 @@ class Login(Body):
         }
     )
 
-    email: Annotated[str, StringConstraints(min_length=1, max_length=254)]
+    email: LoginName  # one that is no address is simply nobody's
     password: Password
 
 
