@@ -49,12 +49,13 @@ async def login(resources: Resources, body: Login, client: Client) -> TokenPair:
     stored = user.password_hash if user is not None and usable else None
     matches = await resources.passwords.matches(body.password, stored)
     async with resources.database.session() as db:
-        if user is None or not matches:
+        proven = await _still(db, user) if user is not None and matches else None
+        if proven is None:
             _audit(resources, db, SecurityEventType.LOGIN_FAILED, user.id if user else None, client)
             pair = None
         else:
-            _audit(resources, db, SecurityEventType.LOGGED_IN, user.id, client)
-            pair = await sessions.begin(resources, db, user, client)
+            _audit(resources, db, SecurityEventType.LOGGED_IN, proven.id, client)
+            pair = await sessions.begin(resources, db, proven, client)
     if pair is None:
         raise BadCredentials
     return pair
@@ -182,6 +183,16 @@ async def save_email(db: AsyncSession, user: User) -> None:
         if "uq_users_email" not in str(error.orig):
             raise
         raise EmailTaken from None
+
+
+async def _still(db: AsyncSession, proven: User) -> User | None:
+    """Lock the row of somebody who has proven who they are, if it is as it was when they did.
+
+    Hashing takes long: a password changed or an account closed meanwhile must not get a session.
+    """
+    user = await queries.user_by_id(db, proven.id, lock=True)
+    same = user is not None and user.active and user.password_hash == proven.password_hash
+    return user if same else None
 
 
 async def _self(db: AsyncSession, caller: Caller, *, lock: bool = False) -> User:

@@ -4,6 +4,7 @@ import asyncio
 
 import pytest
 
+from taskflow_api.auth.passwords import Passwords
 from tests.support.api import PASSWORD, Api, Person, pointers, problem_of
 
 
@@ -80,6 +81,23 @@ async def test_an_unknown_email_costs_a_hash_too(api: Api) -> None:
     await api.post("/auth/login", {"email": "no@example.com", "password": "wrong"})
 
     assert len(checked) == 1
+
+
+@pytest.mark.parametrize("change", ["password_hash = 'another'", "active = false"])
+async def test_what_changes_while_the_password_is_hashed_counts(
+    api: Api, user: Person, monkeypatch: pytest.MonkeyPatch, change: str
+) -> None:
+    async def matches(*_: object) -> bool:
+        await api.resources.database.fetch(f"update users set {change}")
+        return True
+
+    monkeypatch.setattr(Passwords, "matches", matches)
+
+    answer = await api.post("/auth/login", {"email": user.email, "password": PASSWORD})
+
+    problem_of(answer, 401, "bad-credentials")
+    ((sessions,),) = await api.resources.database.fetch("select count(*) from sessions")
+    assert sessions == 1, "the one of registering"
 
 
 async def test_somebody_deactivated_cannot_log_in(api: Api) -> None:
