@@ -25,6 +25,13 @@ _LEEWAY_S = 30
 _MAX_CHARS = 2_000
 _CACHED = 20_000
 
+# what a hostile header or payload makes the library and us raise: nested too deeply for the parser of
+# JSON, a number too large for an integer, a claim of another type
+_NO_TOKEN = (
+    *(jwt.PyJWTError, LookupError, ValueError, TypeError, AttributeError),
+    *(RecursionError, OverflowError),
+)
+
 
 class Claims(NamedTuple):
     """What a verified token says. `expires_at` in Unix seconds."""
@@ -96,5 +103,5 @@ class AccessTokens:
             )
         except jwt.ExpiredSignatureError:
             raise Unauthenticated("The access token has expired: refresh it.") from None
-        except (jwt.PyJWTError, LookupError, ValueError, TypeError, AttributeError):
+        except _NO_TOKEN:
             raise Unauthenticated("The access token is not valid.") from None
