@@ -12,6 +12,7 @@ from starlette.types import Lifespan
 
 from taskflow_api import problems
 from taskflow_api.auth.endpoints import routes as auth
+from taskflow_api.docs import routes as docs
 from taskflow_api.health.endpoints import routes as health
 from taskflow_api.middleware import BodyLimit, Edge
 from taskflow_api.openapi import describe
@@ -23,7 +24,7 @@ from taskflow_core import __version__
 from taskflow_core.telemetry.metrics import ApiMetrics
 
 # the hottest first: a request is compared with one route after the other
-ROUTERS = (tasks, auth, users, health)
+ROUTERS = (tasks, auth, users, health, docs)
 
 
 class State(TypedDict):
@@ -72,6 +73,7 @@ def bare_app(lifespan: Lifespan[FastAPI] | None = None) -> FastAPI:
         version=__version__,
         lifespan=lifespan,
         generate_unique_id_function=lambda route: route.name,
+        docs_url=None,  # see docs.py
         redoc_url=None,
         redirect_slashes=False,
     )

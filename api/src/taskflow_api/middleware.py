@@ -13,6 +13,7 @@ import structlog
 from starlette.datastructures import MutableHeaders
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
+from taskflow_api import docs
 from taskflow_api.problems import render
 from taskflow_api.routing import PREFIX
 from taskflow_core.errors import TaskFlowError, TooLarge
@@ -33,13 +34,6 @@ _HEADERS = {
     "cross-origin-resource-policy": "same-origin",
 }
 _CSP = "default-src 'none'; frame-ancestors 'none'"
-# the page of /docs loads its script and style from a CDN; see docs/api.md
-_DOCS_CSP = (
-    "default-src 'none'; frame-ancestors 'none'; connect-src 'self';"
-    " img-src 'self' data: https://fastapi.tiangolo.com;"
-    " script-src 'unsafe-inline' https://cdn.jsdelivr.net;"
-    " style-src 'unsafe-inline' https://cdn.jsdelivr.net"
-)
 
 
 class Edge:
@@ -55,7 +49,8 @@ class Edge:
             return
         state = scope.setdefault("state", {})
         state["request_id"] = request_id = _request_id(scope)
-        state["trace_id"] = _trace_id(scope)
+        state["trace_id"] = trace_id = _trace_id(scope)
+        bound = {"request_id": request_id} | ({"trace_id": trace_id} if trace_id else {})
         started, status = time.perf_counter(), 0
 
         async def headed(message: Message) -> None:
@@ -67,7 +62,7 @@ class Edge:
 
         self._metrics.in_flight.inc()
         try:
-            with structlog.contextvars.bound_contextvars(request_id=request_id):
+            with structlog.contextvars.bound_contextvars(**bound):
                 await self._answer(scope, receive, headed, lambda: status)
         finally:
             self._metrics.in_flight.dec()
@@ -155,7 +150,7 @@ def _route(scope: Scope) -> str:
 
 def _add_headers(headers: MutableHeaders, path: str, request_id: str) -> None:
     headers["x-request-id"] = request_id
-    headers["content-security-policy"] = _DOCS_CSP if path == "/docs" else _CSP
+    headers["content-security-policy"] = docs.CSP if path == "/docs" else _CSP
     for name, value in _HEADERS.items():
         headers[name] = value
     if path.startswith(f"{PREFIX}/auth/"):

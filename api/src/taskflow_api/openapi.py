@@ -6,6 +6,7 @@ from fastapi import FastAPI
 from fastapi.openapi.utils import get_openapi
 
 from taskflow_api.documents import PROBLEM_SCHEMA, problems
+from taskflow_api.problems import UnsupportedMediaType
 from taskflow_core.errors import FieldError, Malformed, TooLarge, Unavailable, ValidationFailed
 
 _SUMMARY = "Create tasks and follow them; workers run them."
@@ -19,6 +20,7 @@ _ANY_ROUTE = problems(
 _ANY_BODY = problems(
     Malformed("The body is not valid JSON (RFC 8259) in UTF-8."),
     TooLarge("A body may have 1,048,576 bytes."),
+    UnsupportedMediaType(),
 )
 _ANY_PARAMETER = problems(
     ValidationFailed(errors=[FieldError("/title", "must have at most 200 characters")])

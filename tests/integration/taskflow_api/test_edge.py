@@ -1,6 +1,7 @@
 """What every answer carries, what probes say, and what happens when PostgreSQL or Valkey is away."""
 
 import asyncio
+import re
 import time
 from pathlib import Path
 
@@ -23,6 +24,23 @@ async def test_every_answer_has_its_id_and_its_security_headers(api: Api) -> Non
         assert "frame-ancestors 'none'" in answer.headers["content-security-policy"]
         assert "max-age" in answer.headers["strict-transport-security"]
         assert "server" not in answer.headers
+
+
+async def test_the_docs_need_nobody_elses_server(api: Api) -> None:
+    page = await api.client.get("/docs")
+
+    assert page.headers["content-type"].startswith("text/html")
+    policy = page.headers["content-security-policy"]
+    assert "script-src 'self';" in policy
+    assert "http" not in policy
+    linked = re.findall(r'(?:src|href)="([^"]+)"', page.text)
+    assert len(linked) == 4
+    for url in linked:
+        answer = await api.client.get(url)
+        assert answer.status_code == 200, url
+        assert answer.content
+    assert "/openapi.json" in (await api.client.get("/docs/start.js")).text
+    problem_of(await api.client.get("/docs/__init__.py"), 404)
 
 
 @pytest.mark.parametrize(
