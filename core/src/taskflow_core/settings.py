@@ -240,6 +240,15 @@ class HttpSettings(_Settings):
         validation_alias=_named("TASKFLOW_DRAIN_S"),
         description="Longest wait for open requests after SIGTERM, seconds.",
     )
+    drain_notice_s: float = Field(
+        1.0,
+        ge=0,
+        validation_alias=_named("TASKFLOW_DRAIN_NOTICE_S"),
+        description=(
+            "For how long after SIGTERM new requests are still answered while `/readyz` already says"
+            " 503, seconds: load balancers need that long to notice."
+        ),
+    )
 
     @field_validator("trusted_proxies", mode="before")
     @classmethod

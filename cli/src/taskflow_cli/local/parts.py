@@ -20,7 +20,12 @@ from taskflow_cli.local.supervisor import Part, Stage
 FLOW = "default"
 # Someone who presses Ctrl-C at a desk does not wait for half a minute. What is cut off here runs
 # again after the next start.
-_LOCAL_DEFAULTS = {"TASKFLOW_GRACE_S": "5", "TASKFLOW_DRAIN_S": "5", "TASKFLOW_LOG": "json"}
+_LOCAL_DEFAULTS = {
+    "TASKFLOW_GRACE_S": "5",
+    "TASKFLOW_DRAIN_S": "5",
+    "TASKFLOW_DRAIN_NOTICE_S": "0",  # no load balancer looks
+    "TASKFLOW_LOG": "json",
+}
 _NOT_PASSED_ON = (
     "TASKFLOW_METRICS_PORT",  # several processes here would fight for one port
     "PYTHONDONTWRITEBYTECODE",  # doubles the time of every start
