@@ -1,7 +1,9 @@
 """What every answer carries, what probes say, and what happens when PostgreSQL or Valkey is away."""
 
 import asyncio
+import os
 import re
+import signal
 import time
 from pathlib import Path
 
@@ -106,13 +108,59 @@ async def test_ready_until_it_leaves(api: Api) -> None:
     assert (await api.client.get("/livez")).status_code == 200
 
 
-async def test_not_ready_on_another_schema(api: Api) -> None:
-    await api.resources.database.fetch("update alembic_version set version_num = 'future'")
+@pytest.mark.parametrize(
+    "older", ["delete from alembic_version", "update alembic_version set version_num = '0000'"]
+)
+async def test_not_ready_on_an_older_schema(
+    api: Api, monkeypatch: pytest.MonkeyPatch, older: str
+) -> None:
+    known = ("0001", frozenset({"0000", "0001"}))
+    monkeypatch.setattr("taskflow_api.health.checks._schema", lambda: known)
+    assert (await api.client.get("/readyz")).status_code == 200
+    await api.resources.database.fetch(older)
 
     answer = await api.client.get("/readyz")
 
     assert answer.status_code == 503
     assert "taskflow db migrate" in answer.text
+
+
+async def test_ready_while_a_later_release_is_rolled_out(api: Api) -> None:
+    await api.resources.database.fetch("update alembic_version set version_num = 'future'")
+
+    assert (await api.client.get("/readyz")).status_code == 200
+
+
+async def test_probes_are_answered_in_a_second_though_the_servers_are_frozen(
+    tmp_path: Path,
+) -> None:
+    with (
+        EmbeddedPostgres(tmp_path / "pg" / "data", settings={"fsync": "off"}) as postgres,
+        EmbeddedValkey(tmp_path / "valkey" / "data") as valkey,
+    ):
+        migrations.upgrade(postgres.url())
+        database = DatabaseSettings(DATABASE_URL=SecretStr(postgres.url()), TASKFLOW_DB_POOL_SIZE=1)
+        redis = RedisSettings(REDIS_URL=SecretStr(valkey.url), TASKFLOW_REDIS_TIMEOUT_S=5)
+        async with Api.started(api_settings(database, redis)) as api:
+            assert (await api.client.get("/readyz")).status_code == 200
+            ((backend,),) = await api.resources.database.fetch("select pg_backend_pid()")
+            assert valkey.process is not None
+            frozen = (backend, valkey.process.pid)
+            for pid in frozen:
+                os.kill(pid, signal.SIGSTOP)
+            try:
+                for path in ("/readyz", "/healthz"):
+                    started = time.monotonic()
+                    assert (await api.client.get(path)).status_code == 503
+                    assert time.monotonic() - started < 1.5
+            finally:
+                for pid in frozen:
+                    os.kill(pid, signal.SIGCONT)
+
+            async def ready() -> int:
+                return (await api.client.get("/readyz")).status_code
+
+            await eventually(ready, lambda status: status == 200, what="readiness")
 
 
 async def test_details_name_each_dependency(api: Api) -> None:

@@ -48,9 +48,13 @@ def process(log: Path, **given: str) -> Iterator[subprocess.Popen[bytes]]:
         started.wait()
 
 
+def written(log: Path) -> bytes:
+    return log.read_bytes()
+
+
 async def url_of(log: Path) -> str:
     async def look() -> re.Match[bytes] | None:
-        return _LISTENING.search(log.read_bytes())
+        return _LISTENING.search(written(log))
 
     found = await eventually(look, bool, within_s=20, what="the log line that names the port")
     assert found is not None
@@ -177,7 +181,7 @@ async def test_a_second_signal_ends_it_at_once(tmp_path: Path) -> None:
         started.send_signal(signal.SIGTERM)
 
         async def draining() -> bool:
-            return b"api.draining" in log.read_bytes()
+            return b"api.draining" in written(log)
 
         await eventually(draining, bool, what="the first signal")
         started.send_signal(signal.SIGTERM)

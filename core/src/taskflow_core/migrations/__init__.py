@@ -45,6 +45,12 @@ def head() -> str:
     return revision
 
 
+def revisions() -> frozenset[str]:
+    """Return all revisions in the code."""
+    scripts = ScriptDirectory.from_config(config("postgresql://"))
+    return frozenset(script.revision for script in scripts.walk_revisions())
+
+
 def current(url: str) -> str | None:
     """Return the revision the database is at, or None for an empty one."""
     engine = create_engine(sqlalchemy_url(url))
