@@ -19,7 +19,14 @@ SOUND: dict[str, Any] = {
         "selfHealing": {},
     },
 }
-ABSENT = object()
+
+
+class _Absent:
+    def __repr__(self) -> str:
+        return "absent"
+
+
+ABSENT = _Absent()
 
 
 class Bad(NamedTuple):
