@@ -35,6 +35,12 @@ class Client:
             keyring.digest("place", self.address.packed, kid).hex() == digest
         )
 
+    def has_left(self, place: str | None, keyring: Keyring) -> bool:
+        """Tell whether `place` is surely another: not if its key is gone, or there is no address."""
+        if self.address is None or place is None:
+            return False
+        return keyring.holds(place.partition(":")[0]) and not self.is_at(place, keyring)
+
 
 def client_of(request: Request, trusted: Iterable[Network]) -> Client:
     """Return who sent a request: the nearest address that is no proxy of ours.

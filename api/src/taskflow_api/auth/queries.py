@@ -26,9 +26,13 @@ async def user_by_email(db: AsyncSession, email: str) -> User | None:
 
 
 async def user_by_id(db: AsyncSession, user_id: UUID, *, lock: bool = False) -> User | None:
-    """Find a person who is not deleted."""
+    """Find a person who is not deleted; `lock`: nobody else changes them until the commit."""
     query = select(User).where(User.id == user_id, col(User.deleted_at).is_(None))
-    return (await db.exec(query.with_for_update() if lock else query)).first()
+    if lock:
+        # not the whole lock: rows that refer to a person (sessions, audit) take a share of it, and one
+        # written while its session is locked would wait for us, who wait for that session
+        query = query.with_for_update(key_share=True)
+    return (await db.exec(query)).first()
 
 
 async def refresh_token(db: AsyncSession, sha256: bytes) -> RefreshToken | None:

@@ -24,6 +24,8 @@ from taskflow_core.models import RefreshToken, Session, User
 from taskflow_core.models.sessions import SecurityEventType
 
 _BYTES = 32
+_REUSED = "refresh token reused"
+_MOVED = "another place and another client at once"
 
 
 class Refreshed(NamedTuple):
@@ -66,6 +68,9 @@ async def refresh(resources: Resources, db: AsyncSession, token: str, client: Cl
         return await _repeat(resources, db, user, session, used, secret, client)
     if used.expires_at <= at:
         raise BadRefreshToken
+    if _is_somebody_else(resources, session, client):
+        await _end(resources, db, session, client, SecurityEventType.SESSION_REVOKED, _MOVED)
+        return Refreshed(None)
     return Refreshed(await _rotate(resources, db, user, session, used, secret, client, at))
 
 
@@ -104,8 +109,8 @@ async def _rotate(  # noqa: PLR0913, PLR0917 - all of it is one row's story
     row = _row(resources, session, successor, salt, at)
     db.add(row)
     used.used_at, used.replaced_by = at, row.id
-    used.used_ip_hash = client.place(resources.keyring)
-    used.used_user_agent = client.user_agent
+    used.used_ip_hash = session.ip_hash = client.place(resources.keyring)
+    used.used_user_agent = session.user_agent = client.user_agent
     session.last_used_at = at
     return _pair(resources, user, session, row, successor, at)
 
@@ -130,16 +135,37 @@ async def _repeat(
         again = _derive(resources, secret, successor)
         if successor.used_at is None and again is not None:
             return Refreshed(_pair(resources, user, session, successor, again, used.used_at))
-    await queries.revoke_sessions(db, user.id, "refresh token reused", only=session.id)
+    await _end(resources, db, session, client, SecurityEventType.REFRESH_REUSED, _REUSED)
+    return Refreshed(None)
+
+
+def _is_somebody_else(resources: Resources, session: Session, client: Client) -> bool:
+    """Tell whether place and client both changed since the session was last used.
+
+    People move, and browsers are updated; a token that is suddenly elsewhere and with another client
+    was taken along by somebody else.
+    """
+    renamed = session.user_agent is not None and client.user_agent != session.user_agent
+    return renamed and client.has_left(session.ip_hash, resources.keyring)
+
+
+async def _end(
+    resources: Resources,
+    db: AsyncSession,
+    session: Session,
+    client: Client,
+    event: SecurityEventType,
+    reason: str,
+) -> None:
+    await queries.revoke_sessions(db, session.user_id, reason, only=session.id)
     queries.audit(
         db,
-        SecurityEventType.REFRESH_REUSED,
-        user_id=user.id,
+        event,
+        user_id=session.user_id,
         client=client,
         keyring=resources.keyring,
-        data={"session_id": str(session.id)},
+        data={"session_id": str(session.id), "reason": reason},
     )
-    return Refreshed(None)
 
 
 def _derive(resources: Resources, secret: bytes, successor: RefreshToken) -> bytes | None:

@@ -2,11 +2,13 @@
 
 import asyncio
 from typing import Any
+from uuid import UUID
 
 import httpx
 
+from taskflow_api.auth.queries import user_by_id
 from taskflow_core.settings import DatabaseSettings, HttpSettings, RedisSettings
-from tests.support.api import Api, Person, api_settings, auth_settings, key, problem_of
+from tests.support.api import PASSWORD, Api, Person, api_settings, auth_settings, key, problem_of
 
 
 async def refresh(api: Api, tokens: dict[str, Any], **more: Any) -> httpx.Response:
@@ -60,6 +62,48 @@ async def test_another_client_with_a_used_token_ends_the_session(api: Api, user:
 
     problem_of(await refresh(api, user.tokens, headers={"user-agent": "thief"}), 401)
     problem_of(await user.get("/auth/me"), 401)
+
+
+async def test_another_place_and_another_client_at_once_end_the_session(
+    database_settings: DatabaseSettings, redis_settings: RedisSettings
+) -> None:
+    http = HttpSettings(TASKFLOW_TRUSTED_PROXIES="127.0.0.0/8")
+    async with Api.started(api_settings(database_settings, redis_settings, http=http)) as api:
+        tokens = (await api.register()).tokens
+        # either alone is ordinary life, and is what the next refresh is compared with
+        for forwarded, agent in (("", "updated"), ("203.0.113.7", "updated"), ("203.0.113.7", "b")):
+            moved = {"x-forwarded-for": forwarded, "user-agent": agent}
+            answer = await refresh(api, tokens, headers=moved)
+            assert answer.status_code == 200, moved
+            tokens = answer.json()
+        await Person(api, tokens).get("/auth/me")
+
+        elsewhere = {"x-forwarded-for": "198.51.100.1", "user-agent": "c"}
+        problem_of(await refresh(api, tokens, headers=elsewhere), 401, "bad-refresh-token")
+
+        problem_of(await Person(api, tokens).get("/auth/me"), 401)
+        problem_of(await refresh(api, tokens, headers={"user-agent": "b"}), 401)
+        events = await api.resources.database.fetch(
+            "select type, data ->> 'reason' from security_events order by id desc limit 1"
+        )
+        assert events == [("session_revoked", "another place and another client at once")]
+
+
+async def test_a_reused_token_and_a_new_password_do_not_wait_for_each_other(
+    api: Api, user: Person
+) -> None:
+    await refresh(api, user.tokens)
+    other = await api.post("/auth/login", {"email": user.email, "password": PASSWORD})
+    change = {"current_password": PASSWORD, "new_password": PASSWORD + "!"}
+    async with api.resources.database.session() as db:
+        # as a change of the password begins: the person's row is locked, their sessions are not yet
+        assert await user_by_id(db, UUID(user.id), lock=True)
+
+        stolen = await refresh(api, user.tokens, headers={"user-agent": "thief"})
+
+    problem_of(stolen, 401, "bad-refresh-token")
+    changed = await Person(api, other.json()).post("/auth/me/password", change)
+    assert changed.status_code == 204
 
 
 async def test_four_refreshes_at_once_give_one_pair(api: Api, user: Person) -> None:

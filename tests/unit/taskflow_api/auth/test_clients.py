@@ -80,6 +80,17 @@ def test_a_place_is_recognised_while_its_key_lives() -> None:
     assert not here.is_at(place, Keyring(auth_settings(TASKFLOW_JWT_KEYS=(new,))))
 
 
+def test_nobody_has_left_a_place_that_cannot_be_compared() -> None:
+    keyring = Keyring(auth_settings())
+    here = Client(ip_address("1.2.3.4"), None)
+
+    assert Client(ip_address("1.2.3.5"), None).has_left(here.place(keyring), keyring)
+    assert not here.has_left(here.place(keyring), keyring)
+    assert not here.has_left(None, keyring)
+    assert not here.has_left("gone:00", keyring)
+    assert not Client(None, None).has_left(here.place(keyring), keyring)
+
+
 def test_nowhere_is_the_same_as_nowhere_only() -> None:
     keyring, nowhere = Keyring(auth_settings()), Client(None, None)
 
