@@ -1,6 +1,5 @@
 """The application: routes, layers and resources, put together."""
 
-import gc
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from typing import TypedDict
@@ -41,9 +40,6 @@ def create_app(settings: ApiSettings, drain: Drain | None = None) -> FastAPI:
     @asynccontextmanager
     async def lifespan(_: FastAPI) -> AsyncIterator[State]:
         async with open_resources(settings, registry, metrics, drain or Drain()) as resources:
-            # what was loaded by now lives as long as the process: a full collection need not look
-            gc.collect()
-            gc.freeze()
             yield {"resources": resources}
 
     app = bare_app(lifespan)
