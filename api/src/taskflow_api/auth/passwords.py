@@ -1,12 +1,14 @@
 """Passwords: bcrypt in a few threads of its own, so that no request waits for another's hash.
 
 bcrypt reads 72 bytes and no NUL; SHA-256 in base64 (44 bytes) before it lifts both bounds. A salted
-hash of a hash is what Django and Dropbox do for the same reason.
+hash of a hash is what Django and Dropbox do for the same reason. The text is normalised first (NFC, as
+RFC 8265 §4.2 says): keyboards differ in how they compose an "é".
 """
 
 import asyncio
 import base64
 import hashlib
+import unicodedata
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from typing import Self
@@ -61,4 +63,5 @@ def hash_password(password: str, cost: int) -> str:
 
 
 def _shortened(password: str) -> bytes:
-    return base64.b64encode(hashlib.sha256(password.encode()).digest())
+    normal = unicodedata.normalize("NFC", password)
+    return base64.b64encode(hashlib.sha256(normal.encode()).digest())

@@ -24,6 +24,11 @@ async def test_nobody_has_the_empty_password() -> None:
         assert not await passwords.matches("", None)
 
 
+async def test_a_letter_is_the_same_however_it_is_composed() -> None:
+    with Passwords(auth_settings()) as passwords:
+        assert await passwords.matches("cafe\u0301", await passwords.hash("caf\u00e9"))
+
+
 def test_the_cost_is_in_the_hash() -> None:
     assert hash_password("x", 5).startswith("$2b$05$")
 
