@@ -74,8 +74,9 @@ async def refresh(resources: Resources, token: str, client: Client) -> TokenPair
 async def logout(resources: Resources, token: str, client: Client) -> None:
     """End the session of a refresh token."""
     async with resources.database.session() as db:
-        await sessions.end_by_token(resources, db, token, client)
-    resources.liveness.forget()
+        ended = await sessions.end_by_token(resources, db, token, client)
+    if ended:  # else anybody could make us forget, as often as they like
+        resources.liveness.forget()
 
 
 async def logout_everywhere(resources: Resources, caller: Caller, client: Client) -> None:
@@ -110,6 +111,11 @@ async def change_password(
     """Change the caller's password and end their other sessions. Raises `WrongPassword`."""
     user = await me(resources, caller)
     if not await resources.passwords.matches(body.current_password, user.password_hash):
+        async with resources.database.session() as db:
+            _audit(
+                *(resources, db, SecurityEventType.LOGIN_FAILED, caller.user_id, client),
+                at="password change",
+            )
         raise WrongPassword
     password_hash = await resources.passwords.hash(body.new_password)
     async with resources.database.session() as db:

@@ -74,24 +74,18 @@ async def refresh(resources: Resources, db: AsyncSession, token: str, client: Cl
     return Refreshed(await _rotate(resources, db, user, session, used, secret, client, at))
 
 
-async def end_by_token(resources: Resources, db: AsyncSession, token: str, client: Client) -> None:
-    """End the session that a refresh token belongs to; an unknown token ends nothing."""
+async def end_by_token(resources: Resources, db: AsyncSession, token: str, client: Client) -> bool:
+    """End the session that a refresh token belongs to, if there is one; tell whether there was."""
     try:
         secret = _secret(token)
     except BadRefreshToken:
-        return
+        return False
     found = await queries.refresh_token(db, hashlib.sha256(secret).digest())
     session = await db.get(Session, found.session_id) if found else None
-    if session and await queries.revoke_sessions(
-        db, session.user_id, "logged out", only=session.id
-    ):
-        queries.audit(
-            db,
-            SecurityEventType.LOGGED_OUT,
-            user_id=session.user_id,
-            client=client,
-            keyring=resources.keyring,
-        )
+    if session is None or session.revoked_at is not None:
+        return False
+    await _end(resources, db, session, client, SecurityEventType.LOGGED_OUT, "logged out")
+    return True
 
 
 async def _rotate(  # noqa: PLR0913, PLR0917 - all of it is one row's story

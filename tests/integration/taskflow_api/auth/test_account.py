@@ -48,12 +48,14 @@ async def test_a_new_password_ends_the_other_sessions(api: Api, user: Person) ->
         assert answer.status_code == status
 
 
-async def test_the_present_password_is_needed_for_a_new_one(user: Person) -> None:
+async def test_the_present_password_is_needed_for_a_new_one(api: Api, user: Person) -> None:
     answer = await user.post(
         "/auth/me/password", {"current_password": "wrong", "new_password": NEW}
     )
 
     assert pointers(answer) == {"/current_password"}
+    events = await api.resources.database.fetch("select type from security_events order by id")
+    assert events[-1] == ("login_failed",)
 
 
 async def test_sessions_are_listed_and_ended_one_by_one(api: Api, user: Person) -> None:

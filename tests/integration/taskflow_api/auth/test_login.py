@@ -158,6 +158,22 @@ async def test_logging_out_ends_the_session_at_once(api: Api, user: Person) -> N
     assert await audit(api) == ["registered", "logged_out"]
 
 
+async def test_a_stranger_cannot_make_the_process_forget_who_is_in(
+    api: Api, user: Person, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    forgotten: list[None] = []
+    monkeypatch.setattr(api.resources.liveness, "forget", lambda: forgotten.append(None))
+    for token in ("x", "A" * 43):
+        await api.post("/auth/logout", {"refresh_token": token})
+    assert not forgotten
+
+    await api.post("/auth/logout", {"refresh_token": user.tokens["refresh_token"]})
+    await api.post("/auth/logout", {"refresh_token": user.tokens["refresh_token"]})
+
+    assert len(forgotten) == 1
+    assert await audit(api) == ["registered", "logged_out"]
+
+
 async def test_logging_out_with_any_token_tells_nothing(api: Api) -> None:
     for token in ("unknown", "A" * 43, "ü"):
         assert (await api.post("/auth/logout", {"refresh_token": token})).status_code == 204
