@@ -55,6 +55,13 @@ def test_bodies_may_be_refused_in_every_way_that_exists() -> None:
             assert {"400", "413", "415", "422", "503"} <= set(operation["responses"]), route
 
 
+def test_no_answer_has_room_for_a_hash() -> None:
+    schemas = document()["components"]["schemas"]
+
+    assert "UserRead" in schemas
+    assert not [name for name, schema in schemas.items() if "hash" in json.dumps(schema)]
+
+
 def test_what_needs_a_login_says_so() -> None:
     public = {"register", "login", "refresh", "logout"}
     for route, operation in operations():
