@@ -9,7 +9,7 @@ import asyncio
 import time
 from collections import OrderedDict
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 import msgspec
 import structlog
@@ -40,6 +40,15 @@ class _Seen:
     target_at: float = float("-inf")
 
 
+@dataclass(slots=True)
+class _Batch:
+    """Announcements that go to Redis in one call."""
+
+    entries: list[Entry] = field(default_factory=list)
+    arrivals: int = 0
+    sent: asyncio.Event = field(default_factory=asyncio.Event)
+
+
 class Publisher:
     """Announces created tasks; one per process."""
 
@@ -55,6 +64,8 @@ class Publisher:
         self._metrics, self._clock, self._wait_s = metrics, clock, wait_s
         self._flows: OrderedDict[str, _Seen] = OrderedDict()
         self._named: set[str] = set()
+        self._gathering: dict[str, _Batch] = {}
+        self._senders: dict[str, asyncio.Task[None]] = {}
         self._rests_until = float("-inf")
 
     def has_room(self, flow: str) -> bool:
@@ -70,23 +81,44 @@ class Publisher:
         return seen is None or now - seen.length_at > _FRESH_S or seen.length < seen.target
 
     async def announce(self, flow: str, *entries: Entry, arrivals: int) -> None:
-        """Push entries and count arrivals: after the commit. Never raises for Redis's sake."""
+        """Push entries and count arrivals: after the commit. Never raises for Redis's sake.
+
+        What is announced while Redis answers somebody else goes together in the next call.
+        """
+        batch = self._gathering.setdefault(flow, _Batch())
+        batch.entries += entries
+        batch.arrivals += arrivals
+        if flow not in self._senders:
+            self._senders[flow] = asyncio.create_task(self._send_all(flow))
+        await batch.sent.wait()
+
+    async def _send_all(self, flow: str) -> None:
+        try:
+            while (batch := self._gathering.pop(flow, None)) is not None:
+                try:
+                    await self._send(flow, batch)
+                finally:
+                    batch.sent.set()
+        finally:
+            del self._senders[flow]
+
+    async def _send(self, flow: str, batch: _Batch) -> None:
         if self._clock() < self._rests_until:
-            self._count(flow, "failed", arrivals)
+            self._count(flow, "failed", batch.arrivals)
             return
         try:
             async with asyncio.timeout(self._wait_s):
-                await self._publish(flow, entries, arrivals)
+                await self._publish(flow, batch)
         except (RedisError, OSError, TimeoutError) as error:
             self._rests_until = self._clock() + _PAUSE_S
-            self._count(flow, "failed", arrivals)
+            self._count(flow, "failed", batch.arrivals)
             _log.warning("api.publication_failed", error=type(error).__name__)
         else:
-            self._count(flow, "published", len(entries))
-            self._count(flow, "deferred", arrivals - len(entries))
+            self._count(flow, "published", len(batch.entries))
+            self._count(flow, "deferred", batch.arrivals - len(batch.entries))
 
-    async def _publish(self, flow: str, entries: tuple[Entry, ...], arrivals: int) -> None:
-        length = await self._window.publish(flow, entries, arrivals=arrivals)
+    async def _publish(self, flow: str, batch: _Batch) -> None:
+        length = await self._window.publish(flow, batch.entries, arrivals=batch.arrivals)
         seen = self._remember(flow)
         seen.length, seen.length_at = length, self._clock()
         if seen.length_at - seen.target_at > _FRESH_S:

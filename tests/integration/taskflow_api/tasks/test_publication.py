@@ -1,5 +1,6 @@
 """Announcing tasks to workers: with room, without, and while Redis is in trouble."""
 
+import asyncio
 import os
 import signal
 import time
@@ -22,6 +23,7 @@ from taskflow_core.redis import connect
 from taskflow_core.settings import RedisSettings
 from taskflow_core.tasks.states import Priority
 from taskflow_core.telemetry.metrics import ApiMetrics
+from tests.support.waiting import eventually
 
 
 class Clock:
@@ -87,6 +89,12 @@ async def arrivals(redis: Redis) -> int:
     return sum((await read_flow(redis, "default")).arrivals.values())
 
 
+async def calls(redis: Redis) -> int:
+    """Count the scripts that Redis has run."""
+    stats = await redis.info("commandstats")
+    return sum(s["calls"] for name, s in stats.items() if name.startswith("cmdstat_eval"))
+
+
 async def test_an_entry_is_pushed_and_its_arrival_counted(
     publisher: Publisher, redis: Redis, registry: CollectorRegistry
 ) -> None:
@@ -109,6 +117,46 @@ async def test_what_is_deferred_is_only_counted(
     assert await arrivals(redis) == 1
     assert counted(registry, "deferred") == 1
     assert counted(registry, "published") == 0
+
+
+async def test_what_is_announced_at_once_is_pushed_together(
+    publisher: Publisher, redis: Redis, registry: CollectorRegistry
+) -> None:
+    entries = [entry() for _ in range(200)]
+    before = await calls(redis)
+
+    await asyncio.gather(
+        *(publisher.announce("default", one, arrivals=1) for one in entries),
+        *(publisher.announce("other", arrivals=1) for _ in range(50)),
+    )
+
+    assert await calls(redis) - before <= 4
+    assert await Window(redis).task_ids("default") == {str(one.task_id) for one in entries}
+    assert await arrivals(redis) == 200
+    assert (counted(registry, "published"), counted(registry, "deferred", "other")) == (200, 50)
+
+
+async def test_nothing_is_left_behind_when_all_is_sent(publisher: Publisher) -> None:
+    await asyncio.gather(*(publisher.announce(f"f{n}", arrivals=1) for n in range(50)))
+
+    async def open_batches() -> int:
+        return len(publisher._senders) + len(publisher._gathering)
+
+    await eventually(open_batches, lambda count: count == 0)
+
+
+async def test_a_client_that_leaves_takes_no_others_announcement_along(
+    publisher: Publisher, redis: Redis
+) -> None:
+    mine, theirs = entry(), entry()
+    leaving = asyncio.create_task(publisher.announce("default", mine, arrivals=1))
+    staying = asyncio.create_task(publisher.announce("default", theirs, arrivals=1))
+    await asyncio.sleep(0)  # both have joined the batch
+
+    leaving.cancel()
+    await staying
+
+    assert await Window(redis).task_ids("default") == {str(mine.task_id), str(theirs.task_id)}
 
 
 async def test_a_full_window_has_no_room_until_it_drains(
