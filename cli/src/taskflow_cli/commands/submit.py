@@ -56,7 +56,9 @@ def submit(  # noqa: PLR0913 - options are arguments
 
     Exit code: 0 completed (or created, with --no-watch), 1 failed or cancelled, 2 bad input.
     """
-    task = {"title": title or handler, "handler": handler, "flow": flow, "priority": priority}
+    task = {"title": title or handler, "handler": handler, "flow": flow}
+    if priority is not None:
+        task["priority"] = priority.upper()
     if payload is not None:
         task["payload"] = _payload(payload)
     body = {name: value for name, value in task.items() if value is not None or name == "payload"}
