@@ -82,12 +82,11 @@ def test_a_killed_run_leaves_nothing_and_does_not_stop_the_next(
         busy = start_a_nap(data)
         first.process.kill()
         assert gone([one for one in started if one.pid != busy.pid], within_s=30) == []
-        assert busy.is_running()
 
     with up(data) as second:
-        text = second.read_until(READY)
-        assert "ended what an earlier run had left: worker-" in text
-        assert gone([busy]) == []
+        second.read_until(READY)
+        # it left by itself when it found no database, or the second run ended it
+        assert gone([busy], within_s=1) == []
         started = second.processes()
         start_a_nap(data)
         second.process.send_signal(signal.SIGINT)
