@@ -9,6 +9,7 @@ from taskflow_api.tasks.errors import (
     AlreadyFinal,
     AssigneeRefused,
     IdempotencyKeyReused,
+    ListTooSlow,
     NotTheOwner,
     StatusOfExecutable,
     StillRunning,
@@ -16,7 +17,7 @@ from taskflow_api.tasks.errors import (
     TransitionRefused,
     VersionChanged,
 )
-from taskflow_core.errors import FieldError, Unauthenticated, ValidationFailed
+from taskflow_core.errors import FieldError, Unauthenticated, Unavailable, ValidationFailed
 from taskflow_core.tasks.states import TaskStatus
 
 _ID = UUID("01920f3a-7c00-7d3e-8b1a-5f6d2c9e4a10")
@@ -81,6 +82,7 @@ def answers(status: int, description: str, *, headers: dict[str, Any] | None = N
 
 
 _over = Unauthenticated("This session is over: log in again.")
+_away = Unavailable("The database cannot be reached. Try again shortly.")
 _missing = TaskNotFound()
 _changed = VersionChanged(4)
 _person = ValidationFailed(
@@ -89,13 +91,13 @@ _person = ValidationFailed(
 _field = ValidationFailed(errors=[FieldError("/title", "must have at most 200 characters")])
 
 CREATED = answers(201, "Created: durable from now on.", headers=_ETAG | _LOCATION)
-CREATE_TASK = CREATED | problems(_over, _person, AssigneeRefused(), IdempotencyKeyReused())
+CREATE_TASK = CREATED | problems(_over, _person, IdempotencyKeyReused())
 GET_TASK = (
     answers(200, "The task.")
     | {304: {"description": "`If-None-Match` names its version: nothing has changed."}}
     | problems(_over, _missing)
 )
-LIST_TASKS = problems(_over, CursorRefused())
+LIST_TASKS = problems(_over, CursorRefused(), _away, ListTooSlow())
 PATCH_TASK = answers(200, "The task as it is now.") | problems(
     _over,
     _missing,

@@ -11,7 +11,7 @@ from taskflow_api.routing import router, shortcut
 from taskflow_api.tasks import changing, creating, documents, reading, shortcuts
 from taskflow_api.tasks.access import Viewer
 from taskflow_api.tasks.changing import Command
-from taskflow_api.tasks.filters import LIMIT_MAX, TaskFilters
+from taskflow_api.tasks.filters import EventFilters, TaskFilters
 from taskflow_api.tasks.preconditions import etag, expected_versions, is_known
 from taskflow_api.tasks.rows import TaskRow, encode
 from taskflow_api.tasks.schemas import (
@@ -44,8 +44,6 @@ IdempotencyKey = Annotated[
         )
     ),
 ]
-Cursor = Annotated[str | None, Query(description="`next_cursor` of the page before.")]
-Limit = Annotated[int, Query(ge=1, le=LIMIT_MAX, description="Most events on a page.")]
 
 
 @routes.post("", status_code=201, response_model=TaskRead, responses=documents.CREATE_TASK)
@@ -159,17 +157,11 @@ async def list_task_events(
     resources: ResourcesDep,
     caller: Annotated[Caller, Depends(require("tasks:read"))],
     task_id: TaskId,
-    limit: Limit = 20,
-    cursor: Cursor = None,
+    filters: Annotated[EventFilters, Query()],
 ) -> Response:
     """List what happened to a task, oldest first."""
     page = await reading.event_page(
-        resources.database,
-        resources.cursors,
-        _viewer(caller),
-        task_id,
-        limit=limit,
-        cursor=cursor,
+        resources.database, resources.cursors, _viewer(caller), task_id, filters
     )
     return Response(encode(page), media_type=_JSON)
 

@@ -10,6 +10,7 @@ from taskflow_core.errors import (
     NotFound,
     PreconditionFailed,
     TaskFlowError,
+    Unavailable,
     ValidationFailed,
 )
 from taskflow_core.tasks.states import TaskStatus
@@ -20,6 +21,19 @@ class TaskNotFound(NotFound):
 
     def __init__(self) -> None:
         super().__init__("There is no task with this id among those that you may see.")
+
+
+class ListTooSlow(Unavailable):
+    """PostgreSQL gave up on a list, after the time that one statement may take."""
+
+    type = "list-too-slow"
+    title = "This list takes too long to put together"
+
+    def __init__(self) -> None:
+        super().__init__(
+            "Leave out `total` or `search`, or narrow the list: by flow, owner, assignee or times.",
+            retry_after_s=10,
+        )
 
 
 class NotTheOwner(Forbidden):

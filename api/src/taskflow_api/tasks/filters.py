@@ -19,10 +19,21 @@ type SortName = Literal[
 ]  # fmt: skip
 
 
-class TaskFilters(BaseModel):
-    """Query parameters of the list. Ranges include their start and not their end."""
+class _Query(BaseModel):
+    """Query parameters: unknown ones are refused, and what was refused is never repeated."""
 
     model_config = ConfigDict(extra="forbid", frozen=True, hide_input_in_errors=True)
+
+
+class EventFilters(_Query):
+    """Query parameters of a task's log."""
+
+    limit: int = Field(20, ge=1, le=LIMIT_MAX, description="Most events on a page.")
+    cursor: str | None = Field(None, description="`next_cursor` of the page before.")
+
+
+class TaskFilters(_Query):
+    """Query parameters of the list. Ranges include their start and not their end."""
 
     status: list[TaskStatus] = Field(
         default_factory=list, max_length=10, description="One or several."

@@ -1,19 +1,21 @@
 """Reads of tasks: one statement each, straight from rows to bytes."""
 
+from typing import Any
 from uuid import UUID
 
 import msgspec
 from msgspec import UNSET
+from psycopg.errors import QueryCanceled
 
 from taskflow_api.cursors import Cursors
 from taskflow_api.tasks import queries
 from taskflow_api.tasks.access import Viewer
-from taskflow_api.tasks.errors import TaskNotFound
-from taskflow_api.tasks.filters import REACH_MAX, TaskFilters
+from taskflow_api.tasks.errors import ListTooSlow, TaskNotFound
+from taskflow_api.tasks.filters import REACH_MAX, EventFilters, TaskFilters
 from taskflow_api.tasks.rows import EventRow, MetaRow, PageRow, TaskRow, event_row, task_row
 from taskflow_api.tasks.sorting import Sort
-from taskflow_core.db.database import Database, fetch
-from taskflow_core.errors import FieldError, ValidationFailed
+from taskflow_core.db.database import Database, Row, fetch
+from taskflow_core.errors import FieldError, Unavailable, ValidationFailed
 
 
 async def task_by_id(database: Database, viewer: Viewer, task_id: UUID) -> TaskRow:
@@ -32,7 +34,8 @@ async def task_page(
 ) -> PageRow[TaskRow]:
     """Return a page of the tasks that the viewer may see.
 
-    Raises `CursorRefused`, and `ValidationFailed` for a page beyond the first 10,000 tasks.
+    Raises `CursorRefused`, `ListTooSlow`, and `ValidationFailed` for a page beyond the
+    first 10,000 tasks.
     """
     conditions, sort = filters.conditions(), Sort.named(filters.sort)
     # a cursor is good for this list of this viewer only
@@ -47,13 +50,7 @@ async def task_page(
     values = conditions | {"me": viewer.id, "rows": filters.limit + 1} | _offset(filters)
     if filters.cursor is not None:
         values |= sort.parameters(cursors.read(filters.cursor, sort.shape, filters=signed))
-    statement = queries.page(shape)
-    async with database.connection() as connection:
-        rows = await fetch(connection, statement.sql, *statement.parameters(values))
-        total: int | msgspec.UnsetType = UNSET
-        if filters.total:
-            count = queries.total(viewer.manages, shape.filters)
-            ((total,),) = await fetch(connection, count.sql, *count.parameters(values))
+    rows, total = await _rows_and_total(database, shape, values, counted=filters.total)
     tasks = [task_row(row) for row in rows[: filters.limit]]
     cursor = None
     if len(rows) > filters.limit:
@@ -62,14 +59,27 @@ async def task_page(
     return PageRow(tasks, MetaRow(filters.limit, cursor, total, page))
 
 
+async def _rows_and_total(
+    database: Database, shape: queries.Shape, values: dict[str, Any], *, counted: bool
+) -> tuple[list[Row], int | msgspec.UnsetType]:
+    """Fetch a page and, if asked for, the length of its list. Raises `ListTooSlow`."""
+    statement = queries.page(shape)
+    try:
+        async with database.connection() as connection:
+            rows = await fetch(connection, statement.sql, *statement.parameters(values))
+            if not counted:
+                return rows, UNSET
+            count = queries.total(shape.everything, shape.filters)
+            ((total,),) = await fetch(connection, count.sql, *count.parameters(values))
+            return rows, total
+    except Unavailable as error:
+        if isinstance(error.__cause__, QueryCanceled):
+            raise ListTooSlow from error
+        raise
+
+
 async def event_page(
-    database: Database,
-    cursors: Cursors,
-    viewer: Viewer,
-    task_id: UUID,
-    *,
-    limit: int,
-    cursor: str | None,
+    database: Database, cursors: Cursors, viewer: Viewer, task_id: UUID, filters: EventFilters
 ) -> PageRow[EventRow]:
     """Return a page of a task's log, oldest first; managers may read those of deleted tasks.
 
@@ -78,9 +88,9 @@ async def event_page(
     """
     signed = ["task-events", task_id, viewer.id]
     after = 0
-    if cursor is not None:
-        (after,) = cursors.read(cursor, tuple[int], filters=signed)
-    events = queries.EVENTS.parameters({"id": task_id, "after": after, "rows": limit + 1})
+    if filters.cursor is not None:
+        (after,) = cursors.read(filters.cursor, tuple[int], filters=signed)
+    events = queries.EVENTS.parameters({"id": task_id, "after": after, "rows": filters.limit + 1})
     async with database.connection() as connection:
         people = await fetch(connection, queries.PEOPLE.sql, task_id)
         if not (viewer.sees(*people[0]) if people else viewer.manages):
@@ -88,9 +98,10 @@ async def event_page(
         rows = await fetch(connection, queries.EVENTS.sql, *events)
     if not (people or rows or after):
         raise TaskNotFound
-    shown = [event_row(row) for row in rows[:limit]]
-    following = cursors.write([shown[-1].id], filters=signed) if len(rows) > limit else None
-    return PageRow(shown, MetaRow(limit, following))
+    shown = [event_row(row) for row in rows[: filters.limit]]
+    more = len(rows) > filters.limit
+    following = cursors.write([shown[-1].id], filters=signed) if more else None
+    return PageRow(shown, MetaRow(filters.limit, following))
 
 
 def _offset(filters: TaskFilters) -> dict[str, int]:

@@ -462,6 +462,7 @@ async def test_a_log_says_who_did_what(user: Person, manager: Person) -> None:
     assert rest["meta"] == {"limit": 20, "next_cursor": None}
     assert pointers(await user.get(f"{path}?limit=0")) == {"/query/limit"}
     assert pointers(await user.get(f"{path}?cursor=x")) == {"/query/cursor"}
+    problem_of(await user.get(f"{path}?unknown=1"), 422, "validation")
 
 
 async def test_a_publication_is_counted(api: Api, user: Person) -> None:

@@ -14,8 +14,8 @@ from taskflow_api.keyring import Keyring
 from taskflow_api.tasks import queries
 from taskflow_api.tasks.access import Viewer
 from taskflow_api.tasks.changing import Command, delete_task, patch_task
-from taskflow_api.tasks.errors import TaskNotFound
-from taskflow_api.tasks.filters import TaskFilters
+from taskflow_api.tasks.errors import ListTooSlow, TaskNotFound
+from taskflow_api.tasks.filters import EventFilters, TaskFilters
 from taskflow_api.tasks.reading import event_page, task_by_id, task_page
 from taskflow_api.tasks.rows import PageRow, TaskRow, encode
 from taskflow_api.tasks.schemas import TaskEventPage, TaskPage, TaskPatch, TaskRead
@@ -23,7 +23,7 @@ from taskflow_api.tasks.sorting import Sort
 from taskflow_core.db.database import Database
 from taskflow_core.errors import ValidationFailed
 from taskflow_core.ids import new_id
-from taskflow_core.settings import AuthSettings, SigningKey
+from taskflow_core.settings import AuthSettings, DatabaseSettings, SigningKey
 from taskflow_core.tasks.states import Priority
 from tests.integration.taskflow_api.tasks.factory import (
     ASSIGNEE,
@@ -312,6 +312,21 @@ async def test_pages_by_number_end_where_cursors_must_take_over(
     assert await ids(database, page=100, limit=100) == []
 
 
+async def test_a_list_that_takes_too_long_says_so(
+    database: Database, database_settings: DatabaseSettings
+) -> None:
+    hasty = database_settings.model_copy(update={"statement_timeout_s": 0.2})
+    async with (
+        Database.open(hasty, application_name="hasty") as impatient,
+        database.connection() as other,
+        other.transaction(),
+    ):
+        await other.execute("lock table tasks")
+
+        with pytest.raises(ListTooSlow):
+            await page(impatient, search="x")
+
+
 # ---- the cost of a list ---------------------------------------------------------------------------
 
 
@@ -391,7 +406,9 @@ async def test_a_log_is_paged_oldest_first(database: Database) -> None:
     found: list[int] = []
     cursor = None
     for size in (2, 2, 1):
-        shown = await event_page(database, cursors(), OWNER, task, limit=2, cursor=cursor)
+        shown = await event_page(
+            database, cursors(), OWNER, task, EventFilters(limit=2, cursor=cursor)
+        )
         assert len(shown.data) == size
         read = TaskEventPage.model_validate_json(encode(shown))
         assert {event.attempt for event in read.data} == {0}
@@ -406,32 +423,36 @@ async def test_a_log_is_shown_to_those_who_see_the_task(database: Database) -> N
     task = await create(database, assignee_id=ASSIGNEE.id)
 
     for viewer in (OWNER, ASSIGNEE, MANAGER):
-        shown = await event_page(database, cursors(), viewer, task, limit=9, cursor=None)
+        shown = await event_page(
+            database, cursors(), viewer, task, EventFilters(limit=9, cursor=None)
+        )
         assert [event.type for event in shown.data] == ["task.created"]
     for viewer, id_ in ((STRANGER, task), (MANAGER, new_id())):
         with pytest.raises(TaskNotFound):
-            await event_page(database, cursors(), viewer, id_, limit=9, cursor=None)
+            await event_page(database, cursors(), viewer, id_, EventFilters(limit=9, cursor=None))
 
 
 async def test_managers_read_the_log_of_a_deleted_task(database: Database) -> None:
     task = await create(database)
     await delete_task(database, Command(OWNER, task))
 
-    shown = await event_page(database, cursors(), MANAGER, task, limit=9, cursor=None)
+    shown = await event_page(database, cursors(), MANAGER, task, EventFilters(limit=9, cursor=None))
 
     assert [event.type for event in shown.data] == ["task.created", "task.deleted"]
     with pytest.raises(TaskNotFound):
-        await event_page(database, cursors(), OWNER, task, limit=9, cursor=None)
+        await event_page(database, cursors(), OWNER, task, EventFilters(limit=9, cursor=None))
 
 
 async def test_the_cursor_of_one_log_is_refused_by_another(database: Database) -> None:
     task, other = await create(database), await create(database)
     await patch_task(database, Command(OWNER, task), TaskPatch(title="new"))
     cursor = (
-        await event_page(database, cursors(), OWNER, task, limit=1, cursor=None)
+        await event_page(database, cursors(), OWNER, task, EventFilters(limit=1, cursor=None))
     ).meta.next_cursor
 
     with pytest.raises(CursorRefused):
-        await event_page(database, cursors(), OWNER, other, limit=1, cursor=cursor)
+        await event_page(database, cursors(), OWNER, other, EventFilters(limit=1, cursor=cursor))
     with pytest.raises(CursorRefused):
-        await event_page(database, cursors(OTHER_KEY), OWNER, task, limit=1, cursor=cursor)
+        await event_page(
+            database, cursors(OTHER_KEY), OWNER, task, EventFilters(limit=1, cursor=cursor)
+        )
