@@ -212,10 +212,11 @@ class Lab:
         return int(count)
 
     async def started_twice(self) -> int:
-        """Count tasks that were started more than once."""
+        """Count tasks whose handler was started more than once (what was handed back never was)."""
         ((count,),) = await self.link.fetch(
-            "select count(*) from (select from task_events where type = 'task.started'"
-            " group by task_id having count(*) > 1) x"
+            "select count(*) from (select from task_events group by task_id"
+            " having count(*) filter (where type = 'task.started')"
+            " > 1 + count(*) filter (where type = 'task.returned')) x"
         )
         return int(count)
 

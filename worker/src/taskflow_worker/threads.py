@@ -25,7 +25,7 @@ def in_thread(
     """
 
     async def call(*args: Any, **kwargs: Any) -> Any:  # noqa: ANN401 - any handler's
-        work = partial(contextvars.copy_context().run, partial(function, *args, **kwargs))
+        work = partial(contextvars.copy_context().run, _call, function, args, kwargs)
         future = asyncio.get_running_loop().run_in_executor(executor, work)
         try:
             # shielded: cancelling the future would only hide that the thread goes on
@@ -36,3 +36,11 @@ def in_thread(
             raise ThreadGoesOn(future) from None
 
     return call
+
+
+def _call(function: Callable[..., Any], args: tuple[Any, ...], kwargs: dict[str, Any]) -> Any:  # noqa: ANN401
+    try:
+        return function(*args, **kwargs)
+    except StopIteration as error:
+        # no future can hold it: before Python 3.12.2 whoever waits would wait for ever
+        raise RuntimeError("the handler raised StopIteration") from error
