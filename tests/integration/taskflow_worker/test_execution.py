@@ -617,3 +617,27 @@ async def test_a_worker_says_how_it_is_and_takes_it_back_when_it_leaves(
     assert registry.get_sample_value("taskflow_task_finished_total", labels) == pytest.approx(2)
     assert registry.get_sample_value("taskflow_task_wait_seconds_count", {"flow": FLOW}) == 2
     assert registry.get_sample_value("taskflow_worker_slots") == 4
+
+
+async def test_a_receiver_that_ends_by_itself_is_no_living_worker(
+    lab: Lab, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    async def broken(*_: object) -> None:
+        raise RuntimeError("out of order")
+
+    monkeypatch.setattr("taskflow_worker.receiver.FlowReceiver.listen", broken)
+    async with lab.worker() as worker:
+        with pytest.raises(RuntimeError, match="out of order"):
+            await asyncio.wait_for(worker.serve(asyncio.Event()), 5)
+        assert not worker.is_alive
+
+
+async def test_a_living_worker_serves_until_it_is_told_to_stop(lab: Lab) -> None:
+    stop = asyncio.Event()
+    async with lab.worker() as worker:
+        serving = asyncio.create_task(worker.serve(stop))
+        await asyncio.sleep(0)
+        assert worker.is_alive
+        assert not serving.done()
+        stop.set()
+        await asyncio.wait_for(serving, 5)

@@ -312,6 +312,24 @@ async def test_nothing_is_lost_when_postgresql_is_away_for_longer_than_the_lease
     assert await lab.events(task) == ["created", "started", "completed"]
 
 
+async def test_a_task_that_was_interrupted_once_may_then_run_for_long(lab: Lab) -> None:
+    starts: list[int] = []
+
+    @lab.broker.handler("work")
+    async def work(ctx: Context) -> None:
+        starts.append(ctx.attempt)
+        await asyncio.sleep(30 if ctx.attempt == 1 else 4 * FAST.lease_s)
+
+    task = await lab.create_one("work")
+    async with lab.worker(grace_s=0):
+        await lab.reaches(task, "IN_PROGRESS")
+    async with lab.worker(), lab.dispatcher(lease_s=FAST.lease_s):
+        await lab.result(task)
+
+    assert starts == [1, 2]
+    assert await lab.events(task) == ["created", "started", "retried", "started", "completed"]
+
+
 async def test_a_second_session_is_opened_only_when_the_first_is_over(lab: Lab) -> None:
     async with lab.worker() as worker:
         first = worker.session.id

@@ -7,6 +7,7 @@ from typing import Any
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from pydantic import TypeAdapter, ValidationError
 from taskiq.exceptions import TaskRejectedError
 
 from taskflow_core.tasks.retry import RetryPolicy
@@ -156,6 +157,15 @@ def test_a_refused_result_fails_without_showing_it() -> None:
 )
 def test_a_secret_in_a_message_is_hidden(message: str) -> None:
     assert "hunter2" not in judge(ValueError(message)).body
+
+
+def test_a_validation_error_of_the_handlers_own_does_not_quote_its_input() -> None:
+    with pytest.raises(ValidationError) as refused:
+        TypeAdapter(dict[str, int]).validate_python({"pin": "hunter2"})
+
+    message = body(judge(refused.value))["message"]
+    assert message.startswith("/pin: Input should be a valid integer")
+    assert "hunter2" not in message
 
 
 def test_a_message_is_bounded() -> None:

@@ -62,7 +62,7 @@ async def _run(settings: WorkerSettings, database: DatabaseSettings, redis: Redi
                 gc.collect()
                 gc.freeze()
                 _log.info("worker.started", slots=settings.slots, metrics_port=port)
-                await signals.stop.wait()
+                await running.serve(signals.stop)
     except Exception:  # noqa: BLE001 - logged, and the exit code says so
         _log.exception("worker.failed")
         return _FAILED

@@ -55,6 +55,11 @@ class Heart:
         """For how long PostgreSQL has not confirmed the lease, seconds."""
         return time.monotonic() - self._beaten_at
 
+    @property
+    def is_alive(self) -> bool:
+        """Whether its thread is there."""
+        return self._thread.is_alive()
+
     def beat_for(self, session: int | None, opened_at: float) -> None:
         """Keep the lease of another session, opened at `opened_at` (monotonic); None: of none."""
         self._session, self._beaten_at = session, opened_at

@@ -6,14 +6,13 @@ from typing import Any
 
 import msgspec
 from pydantic import TypeAdapter, ValidationError
-from pydantic_core import ErrorDetails, to_jsonable_python
+from pydantic_core import to_jsonable_python
 
 from taskflow_worker.declaration import MISSING, Declaration
 from taskflow_worker.errors import InvalidPayload, ResultRefused
+from taskflow_worker.problems import problems
 
 RESULT_MAX_BYTES = 1 << 20  # of one result as JSON
-_SHOWN = 5  # problems of one payload that its error lists
-_LOCATION_MAX = 100  # characters
 
 # an escaped NUL; an even number of backslashes before it are themselves escaped
 _NUL = re.compile(rb"(?<!\\)(?:\\\\)*\\u0000")
@@ -80,21 +79,7 @@ def _validated(adapter: TypeAdapter[Any], text: str) -> object:
     try:
         return adapter.validate_json(text)
     except ValidationError as error:
-        details = error.errors(include_url=False, include_input=False, include_context=False)
-        raise InvalidPayload(_problems(details)) from None
-
-
-def _problems(details: list[ErrorDetails]) -> str:
-    """Say where and why, never what was there."""
-    shown = [f"{_pointer(each['loc'])}: {each['msg']}" for each in details[:_SHOWN]]
-    more = len(details) - len(shown)
-    return "; ".join(shown) + (f"; and {more} more" if more else "")
-
-
-def _pointer(location: tuple[int | str, ...]) -> str:
-    """Write a location as a JSON pointer (RFC 6901), `/` for the whole payload."""
-    parts = (str(part).replace("~", "~0").replace("/", "~1") for part in location)
-    return f"/{'/'.join(parts)}"[:_LOCATION_MAX]
+        raise InvalidPayload(problems(error)) from None
 
 
 def _fallback(value: object) -> object:

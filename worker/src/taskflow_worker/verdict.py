@@ -6,11 +6,13 @@ import re
 from collections.abc import Callable
 
 import msgspec
+from pydantic import ValidationError
 from taskiq.exceptions import TaskRejectedError
 
 from taskflow_core.tasks.retry import RetryPolicy
 from taskflow_worker.attempt import Attempt, Ending, Outcome, Stop
 from taskflow_worker.errors import Fatal, InvalidPayload, ResultRefused, Retry
+from taskflow_worker.problems import problems
 
 MESSAGE_MAX = 500  # characters of an error's message that are kept
 
@@ -112,7 +114,8 @@ def _body(attempt: Attempt, reason: str, message: str, type_: str) -> str:
 
 def _message(error: BaseException) -> str:
     try:
-        text = str(error)
+        # pydantic's own text quotes the input
+        text = problems(error) if isinstance(error, ValidationError) else str(error)
     except Exception:  # noqa: BLE001 - a __str__ that raises must not hide the failure itself
         text = ""
     text = text[: 4 * MESSAGE_MAX]

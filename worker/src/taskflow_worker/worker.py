@@ -146,11 +146,24 @@ class Worker:
     @property
     def is_alive(self) -> bool:
         """Whether all its loops are there. It asks no dependency."""
-        return not any(loop.done() for loop in self._loops)
+        loops = (*self._loops, *filter(None, [self._listening]))
+        return self.session.heart.is_alive and not any(loop.done() for loop in loops)
 
     async def ready(self) -> None:
         """Wait until it has a session, and so can claim."""
         await self.session.opened()
+
+    async def serve(self, stop: asyncio.Event) -> None:
+        """Wait until `stop` is set. Raises what ended the receiver, which nothing should."""
+        waiting = asyncio.create_task(stop.wait())
+        listening = self._listening or waiting
+        try:
+            await asyncio.wait({waiting, listening}, return_when=asyncio.FIRST_COMPLETED)
+            if listening.done() and not stop.is_set():
+                listening.result()
+                raise RuntimeError("the receiver has ended by itself")
+        finally:
+            waiting.cancel()
 
     def hurry(self) -> None:
         """Hand back at once what runs, instead of waiting for it; `stop` is on its way or comes next."""
@@ -178,7 +191,7 @@ class Worker:
         _log.info("worker.stopping", running=len(self.books.ledger.running()))
         self._finish.set()
         if self._listening is not None:
-            await self._listening
+            await asyncio.wait({self._listening})
         await self._within("look", _LAST_WORD_S, self._watch.look)
         flush_s = _LAST_WORD_S if self._is_hurried else self._tempo.flush_s
         await self._within("flush", flush_s, self._flushed)
