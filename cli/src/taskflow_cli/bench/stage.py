@@ -23,6 +23,7 @@ from taskflow_core import migrations
 type Connection = psycopg.Connection[tuple[object, ...]]
 
 _READY_S = 60.0
+_STOP_S = 40.0  # longer than a worker's grace
 # commit times are what "commit → start" is measured from; nothing else differs from `taskflow up`
 POSTGRES_SETTINGS = {"track_commit_timestamp": "on"}
 
@@ -66,7 +67,11 @@ class Stage:
                 raise CommandError(f"{module} ended by itself:\n{tail(log)}")
         finally:
             process.send_signal(signal.SIGTERM)
-            process.wait()
+            try:
+                process.wait(_STOP_S)
+            except subprocess.TimeoutExpired:
+                process.kill()
+                process.wait()
 
     def wait_for(self, sql: str, what: str) -> None:
         """Poll until a query returns a row. Raises `CommandError`."""

@@ -44,7 +44,7 @@ class Part:
     log: Path
     stop_signal: signal.Signals = signal.SIGTERM
     stop_s: float = 10.0
-    ready_s: float = 30.0
+    ready_s: float = 60.0
 
 
 @dataclass(frozen=True)
