@@ -7,7 +7,7 @@ from typing import override
 
 import click
 
-from taskflow_cli.errors import BadInputError, report
+from taskflow_cli.errors import BadInputError, CommandError, report
 from taskflow_core import __version__
 
 # name → module and attribute, and its line in `taskflow --help`, in that order
@@ -77,6 +77,9 @@ def _run(arguments: list[str] | None) -> int:
         return BadInputError.exit_code
     except click.ClickException as error:
         return report(error)
+    except OSError as error:  # a full disk, somebody else's data directory
+        where = f"{error.filename}: " if error.filename else ""
+        return report(CommandError(f"{where}{error.strerror or error}."))
     except (click.Abort, KeyboardInterrupt):
         return INTERRUPTED
     return code if isinstance(code, int) else 0

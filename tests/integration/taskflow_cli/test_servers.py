@@ -119,6 +119,15 @@ def test_as_root_postgresql_runs_as_somebody_else(folder: Path) -> None:
     assert (folder / "data").stat().st_uid == running_as
 
 
+@pytest.mark.skipif(os.geteuid() != 0, reason="only root has to become another user")
+def test_folders_that_were_opened_for_it_are_named(folder: Path) -> None:
+    (folder / "closed").mkdir(mode=0o700)
+    with EmbeddedPostgres(folder / "closed" / "data") as server:
+        assert server.opened == [(folder / "closed").resolve()]
+    with EmbeddedPostgres(folder / "closed" / "data") as again:
+        assert again.opened == []
+
+
 @pytest.mark.skipif(os.geteuid() != 0, reason="only root can become another user")
 def test_as_an_ordinary_user_everything_is_theirs(folder: Path) -> None:
     nobody = pwd.getpwnam("nobody")

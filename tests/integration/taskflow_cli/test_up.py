@@ -54,6 +54,7 @@ def test_from_start_to_ctrl_c_and_again(tmp_path: Path) -> None:
     assert gone(started) == []
     assert "nothing is left running" in first.text
     assert not (data / "state.json").exists()
+    assert not (data / "lock").exists()
     assert not any(path.is_socket() for path in data.rglob("*"))
 
     with up(data, terminal=True) as second:

@@ -60,6 +60,7 @@ def test_only_one_process_holds_it(data: DataDirectory) -> None:
 
     with data.locked():  # the kernel gave it back
         pass
+    assert not (data.root / "lock").exists()
 
 
 def test_a_private_file_is_never_readable_by_others_nor_half_written(tmp_path: Path) -> None:

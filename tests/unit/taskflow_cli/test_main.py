@@ -105,6 +105,17 @@ def test_where_nothing_ever_ran_commands_say_so(
     assert list(tmp_path.iterdir()) == [], "asking makes nothing"
 
 
+def test_what_the_system_refuses_is_one_sentence(
+    capsys: pytest.CaptureFixture[str], tmp_path: Path
+) -> None:
+    (tmp_path / "state.json").mkdir()
+
+    code, _, err = run(capsys, "status", "--data", str(tmp_path))
+
+    assert code == 1
+    assert err == f"{tmp_path / 'state.json'}: Is a directory.\n"
+
+
 def test_help_imports_neither_a_web_framework_nor_a_migration_tool() -> None:
     look = (
         "import sys; from taskflow_cli.main import main\n"

@@ -78,20 +78,32 @@ class DataDirectory:
 
         Raises `InUseError` when another process holds it.
         """
-        lock = os.open(self.root / "lock", os.O_RDWR | os.O_CREAT, 0o600)
+        path = self.root / "lock"
+        lock = self._lock(path)
         try:
+            yield
+        finally:
+            path.unlink(missing_ok=True)
+            os.close(lock)
+
+    def _lock(self, path: Path) -> int:
+        while True:
+            lock = os.open(path, os.O_RDWR | os.O_CREAT, 0o600)
             try:
                 fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+                if _is_at(lock, path):
+                    return lock
+                # whoever held it took the file away in between: this lock is nobody's any more
+                os.close(lock)
             except BlockingIOError:
+                os.close(lock)
                 raise InUseError from None
             except OSError as error:
+                os.close(lock)
                 raise CommandError(
                     f"{self.root} cannot be locked ({error.strerror}); put the data on a local disk"
                     " with --data."
                 ) from None
-            yield
-        finally:
-            os.close(lock)
 
     def rotate(self, part: str) -> None:
         """Put a large log aside before its part writes to it again."""
@@ -102,6 +114,14 @@ class DataDirectory:
             older = log.with_suffix(f".log.{number - 1}") if number > 1 else log
             if older.exists():
                 older.replace(log.with_suffix(f".log.{number}"))
+
+
+def _is_at(descriptor: int, path: Path) -> bool:
+    """Tell whether an open file is still the one at `path`."""
+    try:
+        return os.path.samestat(os.fstat(descriptor), path.stat())
+    except FileNotFoundError:
+        return False
 
 
 def write_private(path: Path, text: str) -> None:

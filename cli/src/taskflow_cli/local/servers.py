@@ -14,7 +14,7 @@ import socket
 import stat
 import subprocess
 import time
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import ClassVar, Self, override
 from urllib.parse import quote
@@ -133,6 +133,9 @@ class EmbeddedPostgres(_Server):
         self._bin = bin_dir or _postgres_programs()
         self._settings = dict(settings or {})
         self.sockets = sockets.socket_folder(self.data)
+        self.opened: list[
+            Path
+        ] = []  # folders that others may pass through now, and could not before
 
     def url(self, database: str = "postgres") -> str:
         """Return the URL of one of its databases."""
@@ -179,8 +182,7 @@ class EmbeddedPostgres(_Server):
         user = self._user()
         self.data.parent.mkdir(parents=True, exist_ok=True)
         if user is not None:
-            _open_way_to(self._bin)
-            _open_way_to(self.data)
+            self.opened += [*_open_way_to(self._bin), *_open_way_to(self.data)]
         if not (self.data / "PG_VERSION").exists():
             self._initialise(user)
         self._end_leftover()
@@ -306,9 +308,10 @@ def _works_in(pid: int, folder: Path) -> bool:
         return False
 
 
-def _open_way_to(path: Path) -> None:
-    """Let other users pass through the folders above `path` (not list them)."""
+def _open_way_to(path: Path) -> Iterator[Path]:
+    """Let other users pass through the folders above `path` (not list them); give those changed."""
     for folder in path.resolve().parents:
         mode = folder.stat().st_mode
         if not mode & stat.S_IXOTH:
             folder.chmod(mode | stat.S_IXOTH)
+            yield folder

@@ -65,6 +65,7 @@ class Stack:
         announce: Callable[[str], None],
     ) -> None:
         self._data, self._options, self._step = data, options, step
+        self._announce = announce
         self.supervisor = Supervisor(announce=announce, changed=self._write_state)
         me = identify(os.getpid())
         if me is None:
@@ -102,6 +103,12 @@ class Stack:
         self._data.rotate("postgres")
         server = EmbeddedPostgres(self._data.postgres, log=self._data.log("postgres"))
         await self.supervisor.start(parts.server(server, name="postgres"))
+        others = [str(folder) for folder in server.opened if folder != self._data.root.resolve()]
+        if others:
+            self._announce(
+                f"PostgreSQL does not run as root, so that other users may now pass through (not list)"
+                f" {', '.join(others)}: chmod o-x takes that back, or use another --data"
+            )
         await asyncio.to_thread(schema.create_database, server.url())
         url = server.url(schema.DATABASE)
         self._update(database_url=url)
