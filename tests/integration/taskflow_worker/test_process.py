@@ -306,6 +306,23 @@ async def start(state) -> None:
         assert "no licence" in str(worker.said("worker.failed"))
 
 
+async def test_a_metrics_port_that_is_taken_is_a_wrong_setting(
+    lab: Lab, tmp_path: Path, database_url: str, redis_url: str
+) -> None:
+    with socket.socket() as taken:
+        taken.bind(("127.0.0.1", 0))
+        taken.listen()
+        port = str(taken.getsockname()[1])
+        with worker_process(
+            tmp_path / "log", database_url, redis_url, TASKFLOW_METRICS_PORT=port
+        ) as worker:
+            assert await worker.ends() == 2
+
+    assert f"TASKFLOW_METRICS_PORT: port {port}" in worker.raw_log
+    assert "Traceback" not in worker.raw_log
+    assert all(reason == "stopped" for _, reason in await lab.sessions())
+
+
 async def test_metrics_and_liveness_are_served_while_every_dependency_is_away(
     tmp_path: Path,
 ) -> None:
