@@ -13,9 +13,15 @@ class _Console(Console):
 
     @override
     def on_broken_pipe(self) -> None:
-        nothing = os.open(os.devnull, os.O_WRONLY)
-        os.dup2(nothing, sys.stdout.fileno())
-        os.close(nothing)
+        say_no_more()
+
+
+def say_no_more() -> None:
+    """Write to nobody from now on: whoever read, or the terminal itself, is gone."""
+    nothing = os.open(os.devnull, os.O_WRONLY)
+    for stream in (sys.stdout, sys.stderr):
+        os.dup2(nothing, stream.fileno())
+    os.close(nothing)
 
 
 def console(*, stderr: bool = False) -> Console:

@@ -47,6 +47,21 @@ class Session:
                 break
         return self.process.wait(max(0.1, deadline - time.monotonic()))
 
+    def hang_up(self, *, within_s: float = 30.0) -> int:
+        """Close the terminal, as with a window or a lost connection; return the exit code."""
+        os.close(self._output)
+        self._output = -1
+        self.process.send_signal(signal.SIGHUP)
+        return self.process.wait(within_s)
+
+    def close(self) -> None:
+        """End it, whatever it does, and read no more."""
+        if self.process.poll() is None:
+            self.process.send_signal(signal.SIGKILL)
+        self.process.wait()
+        if self._output != -1:
+            os.close(self._output)
+
     def processes(self) -> list[psutil.Process]:
         """Return it and everything that it started, directly or not."""
         me = psutil.Process(self.process.pid)
@@ -79,10 +94,7 @@ def up(data: Path, *options: str, terminal: bool = False, port: int = 0) -> Iter
     try:
         yield session
     finally:
-        if process.poll() is None:
-            process.send_signal(signal.SIGKILL)
-        process.wait()
-        os.close(ours)
+        session.close()
 
 
 def gone(processes: list[psutil.Process], *, within_s: float = 15.0) -> list[psutil.Process]:

@@ -20,6 +20,7 @@ def test_the_last_line_is_the_result_and_the_file_has_it_too(tmp_path: Path) -> 
     assert figures == json.loads(file.read_text())
     assert figures["case"] == "queue"
     assert set(figures["versions"]) == {"taskflow", "python", "postgresql", "valkey"}
+    assert figures["cores"]["loop_ms"] > 0
     (row,) = figures["rows"]
     assert (row["name"], row["tasks"]) == ("taskflow", 1000)
     assert row["rate"] > 0

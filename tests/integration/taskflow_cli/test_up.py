@@ -119,17 +119,18 @@ def start_a_nap(data: Path) -> psutil.Process:
 
 
 @pytest.mark.timeout(120)
-def test_a_database_of_yours_gets_no_logins(
+def test_a_database_of_yours_gets_no_logins_and_a_lost_terminal_ends_it_in_order(
     tmp_path: Path, empty_database_url: str, redis_url: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setenv("DATABASE_URL", empty_database_url)
     monkeypatch.setenv("REDIS_URL", redis_url)
-    with up(tmp_path / "data", "--workers", "1") as session:
+    with up(tmp_path / "data", "--workers", "1", terminal=True) as session:
         text = session.read_until(READY)
         written = (tmp_path / "data" / "state.json").read_text()
-        session.process.send_signal(signal.SIGINT)
-        assert session.ended() == 0
+        started = session.processes()
+        assert session.hang_up() == 0
 
+    assert gone(started) == []
     assert "(yours)" in text
     assert "--seed" in text
     assert "user123" not in text

@@ -13,11 +13,13 @@ import click
 from rich.console import Console
 from rich.progress import Progress
 
-from taskflow_cli.bench.cores import Cores, choose, pin
+from taskflow_cli.bench.cores import Cores, choose, loop_ms, pin
 from taskflow_cli.bench.queue import SLOTS, Drain, Pickup, drain, pickup
 from taskflow_cli.bench.stage import Stage, stage
 from taskflow_cli.screen import console, count
 from taskflow_core import __version__
+
+_BUSY = 0.5  # load average from which figures are no longer the machine's own
 
 
 @click.group(epilog="Example:  taskflow bench queue")
@@ -55,6 +57,8 @@ def queue(*, tasks: int, seconds: float, file: Path | None) -> None:
     screen, cores = console(), choose()
     pin(os.getpid(), cores.servers)
     _say_where(screen, cores)
+    loop = loop_ms()
+    _say_how_fast(screen, loop)
     with stage(cores) as prepared:
         versions = _versions(prepared)
         with _bar(screen, f"draining {count(tasks)} tasks", tasks) as step:
@@ -63,7 +67,7 @@ def queue(*, tasks: int, seconds: float, file: Path | None) -> None:
         with _bar(screen, "100 tasks/s", int(seconds * 100)) as step:
             picked_up = asyncio.run(pickup(prepared, seconds, step))
         _say_pickup(screen, picked_up)
-    figures = _figures(drained, picked_up, versions, cores)
+    figures = _figures(drained, picked_up, versions, cores.as_json() | {"loop_ms": round(loop)})
     if file is not None:
         file.write_text(json.dumps(figures, indent=2) + "\n")
     click.echo(json.dumps(figures))
@@ -79,12 +83,12 @@ def _versions(prepared: Stage) -> dict[str, str]:
 
 
 def _figures(
-    drained: Drain, picked_up: Pickup, versions: dict[str, str], cores: Cores
+    drained: Drain, picked_up: Pickup, versions: dict[str, str], cores: dict[str, Any]
 ) -> dict[str, Any]:
     return {
         "case": "queue",
         "versions": versions,
-        "cores": cores.as_json(),
+        "cores": cores,
         "rows": [
             {
                 "name": "taskflow",
@@ -110,6 +114,12 @@ def _say_where(screen: Console, cores: Cores) -> None:
         )
     else:
         screen.print("PostgreSQL (fsync on), Valkey, load and one worker share all cores")
+
+
+def _say_how_fast(screen: Console, loop: float) -> None:
+    load = os.getloadavg()[0]
+    busy = f"; other work keeps {load:.1f} cores busy: expect less" if load > _BUSY else ""
+    screen.print(f"a million additions take {loop:.0f} ms here{busy}")
 
 
 def _say_drain(screen: Console, drained: Drain) -> None:

@@ -17,6 +17,7 @@ from taskflow_cli.local.data import DataDirectory
 from taskflow_cli.local.stack import Options, Stack
 from taskflow_cli.local.supervisor import PartFailedError
 from taskflow_cli.screen import console as make_console
+from taskflow_cli.screen import say_no_more
 
 _LOOK_EVERY_S = 0.5
 
@@ -115,7 +116,9 @@ def _signals(stack: Stack, console: Console) -> Iterator[asyncio.Event]:
     stop = asyncio.Event()
     loop = asyncio.get_running_loop()
 
-    def heard() -> None:
+    def heard(number: signal.Signals) -> None:
+        if number is signal.SIGHUP:
+            say_no_more()
         if stop.is_set():
             console.print("ended by force")
             stack.supervisor.kill()
@@ -124,7 +127,7 @@ def _signals(stack: Stack, console: Console) -> Iterator[asyncio.Event]:
 
     numbers = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
     for number in numbers:
-        loop.add_signal_handler(number, heard)
+        loop.add_signal_handler(number, heard, number)
     try:
         yield stop
     finally:
