@@ -30,8 +30,8 @@ _POP_ENDS_S = 1.0  # a blocked pop ends by itself this long after its wait, unle
 class FlowReceiver(Receiver):
     """Runs the handlers of `broker` for one flow, with as many fetchers as `links`.
 
-    Two fetchers take turns at the window: one claims while the other's batch runs. Of Taskiq 0.13 it uses
-    two names that are public but not documented, `run_task` and `dependency_graphs`; a test watches them.
+    Two fetchers take turns at the window: one claims while the other's batch runs. Of what Taskiq 0.13
+    shows but does not document it uses `run_task` (see `plans`); a test watches it.
     """
 
     def __init__(
