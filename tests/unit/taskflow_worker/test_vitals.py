@@ -7,7 +7,7 @@ from prometheus_client import CollectorRegistry
 
 from taskflow_core.telemetry.metrics import WorkerMetrics
 from taskflow_worker.attempt import Attempt, Ending, Outcome
-from taskflow_worker.vitals import MEAN_NEEDS, Vitals, rss_bytes
+from taskflow_worker.vitals import Vitals, rss_bytes
 
 
 class Clock:
@@ -46,13 +46,21 @@ def beat(vitals: Vitals, *running: Attempt) -> dict[str, object]:
     return {name: getattr(said, name) for name in said.__struct_fields__}
 
 
-def test_a_mean_needs_enough_attempts(vitals: Vitals, clock: Clock) -> None:
-    for _ in range(MEAN_NEEDS - 1):
-        vitals.ended(attempt(clock.now - 2))
+def test_there_is_a_mean_as_soon_as_an_attempt_has_ended(vitals: Vitals, clock: Clock) -> None:
     assert beat(vitals)["mean_service_s"] is None
 
     vitals.ended(attempt(clock.now - 2))
-    assert beat(vitals)["mean_service_s"] == pytest.approx(2)
+    vitals.ended(attempt(clock.now - 4))
+
+    assert beat(vitals)["mean_service_s"] == pytest.approx(3)
+
+
+def test_what_runs_is_told_by_its_oldest_and_all_together(vitals: Vitals, clock: Clock) -> None:
+    assert (beat(vitals)["oldest_running_s"], beat(vitals)["running_s"]) == (0, 0)
+
+    said = beat(vitals, attempt(clock.now - 7), attempt(clock.now - 1))
+
+    assert (said["oldest_running_s"], said["running_s"]) == (7, 8)
 
 
 def test_the_mean_follows_what_changes(vitals: Vitals, clock: Clock) -> None:

@@ -11,7 +11,6 @@ from taskflow_core.queue.signals import WorkerBeat
 from taskflow_core.telemetry.metrics import WorkerMetrics
 from taskflow_worker.attempt import Attempt, Outcome
 
-MEAN_NEEDS = 20  # ended attempts before a mean of their times is worth saying
 _MEAN_OVER = 50  # attempts over which the exponential mean forgets
 _TICK_S = 0.5
 _STATM = Path("/proc/self/statm")
@@ -90,14 +89,14 @@ class Vitals:
         self._metrics.loop_lag.set(lag_s)
         self._metrics.rss.set(rss)
         self._metrics.busy.set(busy)
-        oldest = min((attempt.started for attempt in running), default=now)
+        ages_s = [now - attempt.started for attempt in running]
         return WorkerBeat(
             replica=self._replica,
             session=session,
             slots=self._slots,
             busy=busy,
-            oldest_running_s=now - oldest,
-            mean_service_s=self._mean_s if self._ended >= MEAN_NEEDS else None,
+            oldest_running_s=max(ages_s, default=0.0),
+            mean_service_s=self._mean_s if self._ended else None,
             done=self.done,
             failed=self.failed,
             loop_lag_s=lag_s,
@@ -106,6 +105,7 @@ class Vitals:
             progress_at=unix - (now - self._progress_at),
             stopping=stopping,
             at=unix,
+            running_s=sum(ages_s),
         )
 
     async def watch_loop(self) -> None:

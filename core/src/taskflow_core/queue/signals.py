@@ -30,7 +30,7 @@ class WorkerBeat(msgspec.Struct, frozen=True):
     slots: int
     busy: int
     oldest_running_s: float
-    mean_service_s: float | None  # None until 20 tasks have ended
+    mean_service_s: float | None  # of ended tasks; None before the first
     done: int
     failed: int
     loop_lag_s: float
@@ -39,6 +39,7 @@ class WorkerBeat(msgspec.Struct, frozen=True):
     progress_at: float  # when a task last started or ended
     stopping: bool
     at: float
+    running_s: float = 0.0  # for how long the tasks that run have run, all together
 
 
 class FlowDepth(msgspec.Struct, frozen=True):
