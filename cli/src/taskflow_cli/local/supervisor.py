@@ -226,6 +226,8 @@ def _has_ended(process: subprocess.Popen[bytes]) -> bool:
     """Tell whether a part has ended; what it started itself and left behind ends with it."""
     if process.returncode is not None:
         return True
+    if not hasattr(os, "waitid"):  # Python 3.12 on macOS
+        return process.poll() is not None
     if os.waitid(os.P_PID, process.pid, os.WEXITED | os.WNOHANG | os.WNOWAIT) is None:
         return False
     # it is dead but not yet reaped: until then no other group can have its number
