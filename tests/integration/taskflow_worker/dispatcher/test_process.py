@@ -101,10 +101,10 @@ async def test_a_frozen_leader_is_followed_and_writes_nothing_when_it_thaws(
     frozen.send_signal(signal.SIGSTOP)
     start("awake")
     await leads(link, "awake")
-    await link.fetch("create table writers (pid int)")
+    await link.fetch("create table writers (pid int, leader text)")
     await link.fetch(
         "create function note() returns trigger language plpgsql as"
-        " 'begin insert into writers values (pg_backend_pid()); return null; end'"
+        " 'begin insert into writers select pg_backend_pid(), holder from leases; return null; end'"
     )
     for table in ("tasks", "worker_sessions"):
         await link.fetch(
@@ -118,7 +118,8 @@ async def test_a_frozen_leader_is_followed_and_writes_nothing_when_it_thaws(
     ids += await create_many(database, 20, publish=False)
     await is_published(window, *ids)
 
-    writers = {pid for (pid,) in await link.fetch("select distinct pid from writers")}
+    # on a machine with much to do it may lead again by and by, and then may write
+    writers = {pid for (pid,) in await link.fetch("select pid from writers where leader = 'awake'")}
     assert writers
     assert not writers & set(backends[0][0])
     assert frozen.poll() is None, "it goes on as a follower"
