@@ -4,6 +4,8 @@ From the outside in: `Edge` gives the request its id, its headers and its number
 nobody else did; `BodyLimit` refuses bodies that are too large before they are held.
 """
 
+import asyncio
+import contextlib
 import re
 import time
 import uuid
@@ -11,6 +13,7 @@ from collections.abc import Callable
 
 import structlog
 from starlette.datastructures import MutableHeaders
+from starlette.requests import ClientDisconnect
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from taskflow_api import docs
@@ -23,6 +26,8 @@ _log = structlog.get_logger(__name__)
 
 _SANE_ID = re.compile(r"[A-Za-z0-9._:-]{1,100}")
 _TRACEPARENT = re.compile(r"00-([0-9a-f]{32})-[0-9a-f]{16}-[0-9a-f]{2}")
+_DRAIN_BYTES = 16 << 20
+_DRAIN_S = 5.0
 _UNKNOWN_ROUTE = "(none)"
 
 _HEADERS = {
@@ -77,6 +82,8 @@ class Edge:
             if status():
                 raise
             await render(error, scope)(scope, receive, send)
+        except ClientDisconnect:
+            return  # nobody is there to be answered, and nothing of ours has failed
         except Exception:
             _log.exception("api.failed", route=_route(scope), method=scope["method"])
             if status():
@@ -105,6 +112,7 @@ class BodyLimit:
             return
         declared = dict(scope["headers"]).get(b"content-length", b"0")
         if declared.isdigit() and int(declared[:20]) > self._limit:
+            await _drain(receive)
             await render(self._too_large(), scope)(scope, receive, send)
             return
         seen = 0
@@ -114,6 +122,8 @@ class BodyLimit:
             message = await receive()
             seen += len(message.get("body", b""))
             if seen > self._limit:
+                if message.get("more_body"):
+                    await _drain(receive)
                 raise self._too_large()
             return message
 
@@ -121,6 +131,21 @@ class BodyLimit:
 
     def _too_large(self) -> TooLarge:
         return TooLarge(f"A body may have {self._limit:,} bytes.", headers={"Connection": "close"})
+
+
+async def _drain(receive: Receive) -> None:
+    """Read what is left of a body, within bounds.
+
+    A client that writes all before it reads would else see its connection reset, not the answer.
+    """
+    seen = 0
+    with contextlib.suppress(TimeoutError):
+        async with asyncio.timeout(_DRAIN_S):
+            while seen < _DRAIN_BYTES:
+                message = await receive()
+                seen += len(message.get("body", b""))
+                if not message.get("more_body"):
+                    return
 
 
 _METHODS = frozenset({"DELETE", "GET", "HEAD", "OPTIONS", "PATCH", "POST", "PUT"})

@@ -53,6 +53,14 @@ def _paragraph(value: str) -> str:
     return value
 
 
+def as_registered(email: str) -> str:
+    """Return an address in the form that registering gave it; what is no address stays as it is."""
+    try:
+        return validate_email(email, check_deliverability=False).normalized
+    except EmailNotValidError:
+        return email
+
+
 def _email(value: str) -> str:
     try:
         return validate_email(

@@ -5,10 +5,12 @@ import os
 import re
 import signal
 import time
+from collections.abc import AsyncIterator
 from pathlib import Path
 
 import pytest
 from pydantic import SecretStr
+from starlette.types import Message, Scope
 
 from taskflow_api.middleware import Edge
 from taskflow_cli.local.servers import EmbeddedPostgres, EmbeddedValkey
@@ -232,3 +234,58 @@ async def test_other_protocols_pass_through() -> None:
     await Edge(app, metrics=None)({"type": "lifespan"}, nothing, nothing)  # type: ignore[arg-type]  # not used
 
     assert seen == [{"type": "lifespan"}]
+
+
+async def test_a_body_of_very_many_fields_is_refused_as_one(api: Api) -> None:
+    answer = await api.post("/auth/login", {f"k{n}": n for n in range(50_000)})
+
+    assert problem_of(answer, 422)["errors"] == [
+        {"pointer": "", "detail": "must have at most 100 fields"}
+    ]
+
+
+async def test_whoever_leaves_during_an_upload_is_no_failure_of_ours(api: Api) -> None:
+    sent: list[Message] = []
+
+    async def gone() -> Message:
+        return {"type": "http.disconnect"}
+
+    async def send(message: Message) -> None:
+        sent.append(message)
+
+    path = "/api/v1/auth/login"
+    scope: Scope = {
+        "type": "http", "method": "POST", "path": path, "raw_path": path.encode(),
+        "query_string": b"", "http_version": "1.1", "scheme": "http", "client": None,
+        "server": ("test", 80), "root_path": "", "state": {"resources": api.resources},
+        "headers": [(b"content-type", b"application/json"), (b"content-length", b"9")],
+    }
+
+    await api.app(scope, gone, send)
+
+    assert sent == []
+    text = (await api.client.get("/metrics")).text
+    assert f'route="{path}",status="cut"' in text
+    assert 'status="5xx"' not in text
+
+
+@pytest.mark.parametrize("declared", [True, False])
+async def test_a_client_that_writes_all_before_it_reads_sees_the_413(
+    api: Api,
+    declared: bool,  # noqa: FBT001 - a parameter of the test
+) -> None:
+    chunks, taken = [b"x" * 1_000_000] * 10, 0
+
+    async def upload() -> AsyncIterator[bytes]:
+        nonlocal taken
+        for chunk in chunks:
+            taken += 1
+            yield chunk
+
+    headers = {"content-type": "application/json"}
+    if declared:
+        headers["content-length"] = "10000000"
+    answer = await api.client.post("/api/v1/auth/login", content=upload(), headers=headers)
+
+    problem_of(answer, 413, "too-large")
+    assert taken == len(chunks)

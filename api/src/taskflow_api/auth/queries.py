@@ -21,7 +21,7 @@ async def now(db: AsyncSession) -> datetime:
 
 async def user_by_email(db: AsyncSession, email: str) -> User | None:
     """Find a person by email, whatever its case."""
-    found = await db.exec(select(User).where(sa.func.lower(User.email) == email.lower()))
+    found = await db.exec(select(User).where(sa.func.lower(User.email) == sa.func.lower(email)))
     return found.first()
 
 

@@ -23,6 +23,7 @@ from taskflow_api.auth.schemas import (
     TokenPair,
 )
 from taskflow_api.resources import Resources
+from taskflow_api.text import as_registered
 from taskflow_core.errors import NotFound, Unauthenticated
 from taskflow_core.models import User
 from taskflow_core.models.sessions import SecurityEventType
@@ -43,7 +44,7 @@ async def register(resources: Resources, body: Register, client: Client) -> Toke
 async def login(resources: Resources, body: Login, client: Client) -> TokenPair:
     """Log in. Raises `BadCredentials`, after the same time whatever was wrong."""
     async with resources.database.session() as db:
-        user = await queries.user_by_email(db, body.email)
+        user = await queries.user_by_email(db, as_registered(body.email))
     # no connection is held while bcrypt runs
     usable = user is not None and user.active and user.deleted_at is None
     stored = user.password_hash if user is not None and usable else None

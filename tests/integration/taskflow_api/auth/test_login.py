@@ -195,3 +195,14 @@ async def test_too_many_passwords_at_once_are_refused_not_queued(api: Api) -> No
 
     problem_of(answer, 503, "unavailable")
     assert answer.headers["retry-after"] == "1"
+
+
+@pytest.mark.parametrize(
+    "email", ["ade\u0301@example.com", "ada@xn--exmple-cua.com", "\u0130@example.com"]
+)
+async def test_whoever_registers_in_one_spelling_logs_in_with_it(api: Api, email: str) -> None:
+    await api.register(email=email)
+
+    answer = await api.post("/auth/login", {"email": email, "password": PASSWORD})
+
+    assert answer.status_code == 200
