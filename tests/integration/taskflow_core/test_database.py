@@ -2,10 +2,11 @@
 
 import asyncio
 import time
-from collections.abc import AsyncIterator
-from contextlib import suppress
+from collections.abc import AsyncIterator, Iterator
+from contextlib import contextmanager, suppress
 from pathlib import Path
 
+import psutil
 import psycopg
 import pytest
 from psycopg import sql
@@ -14,6 +15,7 @@ from psycopg_pool import PoolTimeout
 from pydantic import SecretStr
 from sqlalchemy import text
 from sqlalchemy.exc import DataError, DBAPIError, IntegrityError
+from sqlmodel import select
 
 from taskflow_cli.local.servers import EmbeddedPostgres
 from taskflow_core.db.database import Database, is_connection_error
@@ -389,3 +391,51 @@ async def test_moments_come_back_in_utc_whatever_the_servers_zone(database_url: 
         ((moment,),) = await opened.fetch("select timestamptz '2030-01-31 12:00:00+05:30'")
 
     assert moment.isoformat() == "2030-01-31T06:30:00+00:00"
+
+
+@contextmanager
+def frozen(server: EmbeddedPostgres) -> Iterator[None]:
+    """Let a server accept everything and answer nothing."""
+    assert server.process is not None
+    postmaster = psutil.Process(server.process.pid)
+    stopped = [postmaster, *postmaster.children(recursive=True)]
+    for process in stopped:
+        process.suspend()
+    try:
+        yield
+    finally:
+        for process in stopped:
+            with suppress(psutil.NoSuchProcess):
+                process.resume()
+
+
+@pytest.mark.parametrize("way", ["statement", "session"])
+async def test_a_frozen_server_holds_nobody_and_no_connection(tmp_path: Path, way: str) -> None:
+    with EmbeddedPostgres(tmp_path / "pg", settings={"fsync": "off"}) as server:
+        settings = DatabaseSettings(
+            DATABASE_URL=SecretStr(server.url()),
+            TASKFLOW_DB_POOL_SIZE=2,
+            TASKFLOW_DB_STATEMENT_TIMEOUT_S=0.2,
+        )
+
+        async def ask() -> object:
+            if way == "statement":
+                return await database.fetch("select 1")
+            async with database.session() as session:
+                return await session.exec(select(1))
+
+        async def asked() -> object:
+            try:
+                return await ask()
+            except Unavailable as error:
+                return error
+
+        async with Database.open(settings, application_name="test") as database:
+            await eventually(asked, lambda seen: not isinstance(seen, Unavailable))
+            with frozen(server):
+                began = time.monotonic()
+                answers = await asyncio.gather(*(asked() for _ in range(4)))
+                assert time.monotonic() - began < 5
+                assert all(isinstance(answer, Unavailable) for answer in answers)
+
+            await eventually(asked, lambda seen: not isinstance(seen, Unavailable))

@@ -5,7 +5,11 @@ Hot paths take a connection in autocommit mode and run one prepared statement. E
 pool has and nobody who holds one waits for a second.
 """
 
+import asyncio
+import contextlib
+import os
 import select
+import socket
 from collections.abc import AsyncIterator, Iterator
 from contextlib import asynccontextmanager, contextmanager
 from typing import Any, cast
@@ -33,6 +37,8 @@ FINAL_ERRORS = (
     psycopg.errors.ProgramLimitExceeded,
     psycopg.errors.StatementTooComplex,
 )
+_ANSWER_S = 1.0  # for the way of an answer
+
 _AWAY = (PoolTimeout, TooManyRequests, psycopg.OperationalError, psycopg.InterfaceError)
 
 
@@ -50,7 +56,34 @@ class _Lent(AsyncConnection[Row]):
     meanwhile: each would cost the pool a place for ever.
     """
 
+    _deadline: asyncio.TimerHandle | None = None
+
+    def lend(self, for_s: float) -> None:
+        """Cut the line when it is not back in time.
+
+        A server that is frozen answers nothing, not even to a cancel request; an end of file wakes
+        whoever waits for it at once.
+        """
+        self.take_back()
+        loop = asyncio.get_running_loop()
+        self._deadline = loop.call_later(for_s, self._cut)
+
+    def take_back(self) -> None:
+        """Note that it came back in time."""
+        if self._deadline is not None:
+            self._deadline.cancel()
+            self._deadline = None
+
+    def _cut(self) -> None:
+        # a duplicate: psycopg goes on owning the descriptor itself
+        with (
+            contextlib.suppress(psycopg.Error, OSError),
+            socket.socket(fileno=os.dup(self.fileno())) as line,
+        ):
+            line.shutdown(socket.SHUT_RDWR)
+
     async def close(self) -> None:
+        self.take_back()
         pool = cast("AsyncConnectionPool[_Lent] | None", self._pool)
         if pool is None:
             await super().close()
@@ -63,6 +96,8 @@ class Database:
     """Connections to PostgreSQL. Make it with `open()`, once per process."""
 
     def __init__(self, settings: DatabaseSettings, *, application_name: str) -> None:
+        # the server ends a statement before that, if it is alive
+        self._lent_s = settings.statement_timeout_s + _ANSWER_S
         self._pool: AsyncConnectionPool[_Lent] = AsyncConnectionPool(
             settings.url.get_secret_value(),
             kwargs={
@@ -124,7 +159,11 @@ class Database:
         """
         with _unavailable():
             async with self._pool.connection() as connection:
-                yield connection
+                connection.lend(self._lent_s)
+                try:
+                    yield connection
+                finally:
+                    connection.take_back()
 
     async def fetch(self, sql: str, *parameters: object) -> list[Row]:
         """Run one statement with `$1` placeholders, prepared and binary; return its rows."""
@@ -150,6 +189,7 @@ class Database:
 
     async def _borrow(self) -> AsyncConnection[Row]:
         connection = await self._pool.getconn()
+        connection.lend(self._lent_s)
         # local to the client: SQLAlchemy begins by sending the first statement
         await connection.set_autocommit(False)
         return connection
