@@ -13,6 +13,7 @@ import uvicorn
 from fastapi import FastAPI
 
 from taskflow_api.app import create_app
+from taskflow_api.protocol import BoundedProtocol
 from taskflow_api.resources import Drain
 from taskflow_api.settings import ApiSettings
 from taskflow_core.settings import HttpSettings
@@ -76,7 +77,7 @@ def _configured(http: HttpSettings, app: FastAPI) -> uvicorn.Config:
         host=http.host,
         port=http.port,
         loop="uvloop",
-        http="httptools",
+        http=BoundedProtocol,
         ws="none",
         access_log=False,
         log_config=None,

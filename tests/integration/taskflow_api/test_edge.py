@@ -255,9 +255,17 @@ async def test_whoever_leaves_during_an_upload_is_no_failure_of_ours(api: Api) -
 
     path = "/api/v1/auth/login"
     scope: Scope = {
-        "type": "http", "method": "POST", "path": path, "raw_path": path.encode(),
-        "query_string": b"", "http_version": "1.1", "scheme": "http", "client": None,
-        "server": ("test", 80), "root_path": "", "state": {"resources": api.resources},
+        "type": "http",
+        "method": "POST",
+        "path": path,
+        "raw_path": path.encode(),
+        "query_string": b"",
+        "http_version": "1.1",
+        "scheme": "http",
+        "client": None,
+        "server": ("test", 80),
+        "root_path": "",
+        "state": {"resources": api.resources},
         "headers": [(b"content-type", b"application/json"), (b"content-length", b"9")],
     }
 
