@@ -125,9 +125,9 @@ class Workers(Model):
     grace_period: Annotated[Duration, between("0s", "24h")] = Field(
         Duration("60s"),
         description=(
-            "How long a worker that is told to stop may finish its tasks, at most 24h; then it is"
-            " killed and they run again elsewhere. A worker that holds a task which cannot finish"
-            " in this time is never chosen when the flow shrinks."
+            "How long a worker that is told to stop, by a rollout or a node that drains, may finish"
+            " its tasks, at most 24h; then it is killed and they run again elsewhere. When the flow"
+            " shrinks nobody is cut short: who is to go takes no more work, and is removed when idle."
         ),
     )
 
