@@ -12,6 +12,7 @@ import tempfile
 from collections.abc import AsyncIterator, Generator, Iterator
 from pathlib import Path
 
+import psycopg
 import pytest
 from pydantic import SecretStr
 from redis import Redis as SyncRedis
@@ -69,6 +70,12 @@ def _path(variable: str) -> Path | None:
     return Path(os.environ[variable]) if os.environ.get(variable) else None
 
 
+def _run(postgres: EmbeddedPostgres, statement: str) -> None:
+    """Run a statement on the server's own database: twice a test, so without starting a psql."""
+    with psycopg.connect(postgres.url(), autocommit=True) as connection:
+        connection.execute(statement)
+
+
 @pytest.fixture(autouse=True)
 def clean_environment(monkeypatch: pytest.MonkeyPatch) -> None:
     """Keep what the developer's shell has set out of the tests."""
@@ -104,18 +111,18 @@ def template(postgres: EmbeddedPostgres) -> str:
 def database_url(postgres: EmbeddedPostgres, template: str) -> Iterator[str]:
     """The URL of a migrated database that only this test uses."""
     name = f"test_{next(_numbers)}"
-    postgres.psql(f"create database {name} template {template}")
+    _run(postgres, f"create database {name} template {template}")
     yield postgres.url(name)
-    postgres.psql(f"drop database {name} with (force)")
+    _run(postgres, f"drop database {name} with (force)")
 
 
 @pytest.fixture
 def empty_database_url(postgres: EmbeddedPostgres) -> Iterator[str]:
     """The URL of a database without any table."""
     name = f"test_{next(_numbers)}"
-    postgres.psql(f"create database {name}")
+    _run(postgres, f"create database {name}")
     yield postgres.url(name)
-    postgres.psql(f"drop database {name} with (force)")
+    _run(postgres, f"drop database {name} with (force)")
 
 
 @pytest.fixture
