@@ -1,6 +1,6 @@
 # The project's front doors; each starts with `make setup`, which takes a blink when nothing changed.
 
-PYTEST_ARGS ?= -n 2
+PYTEST_ARGS ?= -n 2 --dist worksteal
 UP_ARGS ?=
 BENCH_ARGS ?=
 
